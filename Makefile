@@ -1,0 +1,180 @@
+# One Makefile, no recursion.  A directory is a program; every *.c in it is linked.
+#   make [BUILD=debug|release|asan|tsan|cov]   make check   make lint   make fuzz   make vectors
+# A plugin is a directory below services/<service>/plugins/: its *.c are linked with everything of
+# its service but main.c, and the program is called <kind>-<name> (watcher-file, pusher-postgres).
+BUILD   ?= debug
+O       := build/$(BUILD)
+PKGCONF ?= pkg-config
+CC      ?= gcc
+
+# Debian 12 calls it "msgpack", upstream >= 6 calls it "msgpack-c".
+MSGPACK := $(shell $(PKGCONF) --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
+
+LIBDIRS  := base proto
+SHARED   := store fetch
+SERVICES := $(wildcard services/*)
+PROGS    := broker edge-http cli $(SERVICES)
+PLUGINS  := $(sort $(patsubst %/,%,$(dir $(wildcard services/*/plugins/*/*.c))))
+SCRIPTED := $(sort $(foreach k,watcher pusher source provider,$(filter-out %.c,$(wildcard services/*/plugins/*/$(k)))))
+
+# Packages: everybody links PKGS; the rest is named by who may use it (scripts/check-layers.sh).
+PKGS           := libczmq libzmq $(MSGPACK) jansson libsodium
+PKGS_broker    := sqlite3
+PKGS_edge-http := libmicrohttpd zlib
+PKGS_store     := libpq
+PKGS_fetch     := libcurl
+PKGS_services/service-gateway := yaml-0.1
+ALLPKGS := $(PKGS) $(PKGS_broker) $(PKGS_edge-http) $(PKGS_store) $(PKGS_fetch) yaml-0.1
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+	-Wmissing-prototypes -Wwrite-strings -Wpointer-arith -Wcast-qual -Wundef -Wvla \
+	-Wformat=2 -Wimplicit-fallthrough -Wswitch-enum -Wdouble-promotion -Wnull-dereference
+ifneq ($(findstring clang,$(shell $(CC) --version | head -1)),)
+WARN += -Wshorten-64-to-32 -Wcomma -Wassign-enum -Wconditional-uninitialized -Wextra-semi-stmt
+else
+WARN += -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wjump-misses-init -Wformat-signedness
+endif
+HARD := -fstack-protector-strong -fstack-clash-protection -fno-common -fPIE
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_tsan := -fsanitize=thread
+SAN_cov  := --coverage
+OPT_debug   := -Og -g3
+OPT_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+OPT := $(or $(OPT_$(BUILD)),-O1 -g3)
+SAN := $(SAN_$(BUILD))
+
+VERSION := $(shell cat VERSION)
+inc      = $(patsubst -I%,-isystem %,$(shell $(PKGCONF) --cflags $(1)))
+CPPFLAGS += -I. -D_GNU_SOURCE -DTAXI_VERSION='"$(VERSION)"' $(call inc,$(ALLPKGS))
+CFLAGS   += -std=c11 $(OPT) $(WARN) $(HARD) $(SAN) $(if $(WERROR),-Werror)
+LDFLAGS  += -pie -Wl,-z,relro,-z,now $(SAN)
+libs      = $(shell $(PKGCONF) --libs $(1))
+LIBS     := $(call libs,$(PKGS)) -lm -lpthread
+LIBS_SHARED := $(call libs,$(PKGS_store) $(PKGS_fetch))
+
+src  = $(wildcard $(1)/*.c)
+obj  = $(patsubst %.c,$(O)/%.o,$(1))
+LIB     := $(O)/libtaxiway.a
+SHAREDA := $(O)/libshared.a
+TSRC := $(wildcard tests/unit/test_*.c)
+TBIN := $(patsubst %.c,$(O)/%,$(TSRC))
+XSRC := $(wildcard examples/*.c) $(wildcard bench/*.c)
+XBIN := $(patsubst %.c,$(O)/bin/%,$(notdir $(XSRC)))
+FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
+DIRS := $(LIBDIRS) $(SHARED) $(PROGS) $(PLUGINS)
+SRC  := $(foreach d,$(DIRS),$(call src,$(d)))
+HDR  := $(foreach d,$(DIRS),$(wildcard $(d)/*.h))
+
+# services/x/plugins/name/kind.c -> kind-name
+plugname = $(firstword $(filter watcher pusher source provider ingest,$(basename $(notdir $(call src,$(1))))))-$(notdir $(1))
+progname = $(if $(filter cli,$(1)),taxi,$(notdir $(1)))
+service  = $(firstword $(subst /plugins/, ,$(1)))
+BINS  := $(foreach p,$(PROGS),$(if $(call src,$(p)),$(O)/bin/$(call progname,$(p)))) \
+	 $(foreach p,$(PLUGINS),$(O)/bin/$(call plugname,$(p))) \
+	 $(foreach s,$(SCRIPTED),$(O)/bin/$(notdir $(s))-$(notdir $(patsubst %/,%,$(dir $(s)))))
+
+all: $(BINS)
+
+$(O)/%.o: %.c Makefile VERSION
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# A service carries its announcement inside: services/x/api.json becomes the symbols api_json[], api_json_end[].
+$(O)/%/api_json.o: %/api.json Makefile
+	@mkdir -p $(@D)
+	@echo "  EMBED $<"
+	@printf '.section .rodata\n.global api_json\n.global api_json_end\napi_json:\n.incbin "%s"\napi_json_end:\n.byte 0\n.section .note.GNU-stack,"",@progbits\n' '$<' | $(CC) -c -x assembler -o $@ -
+
+$(LIB): $(call obj,$(foreach d,$(LIBDIRS),$(call src,$(d))))
+	@echo "  AR   $@"
+	@rm -f $@ && $(AR) rcs $@ $^
+
+$(SHAREDA): $(call obj,$(foreach d,$(SHARED),$(call src,$(d))))
+	@echo "  AR   $@"
+	@rm -f $@ && $(AR) rcs $@ $^
+
+usesshared = $(if $(filter services/%,$(1)),$(SHAREDA))
+linklibs   = $(LIBS) $(if $(PKGS_$(1)),$(call libs,$(PKGS_$(1)))) $(if $(filter services/%,$(1)),$(LIBS_SHARED))
+
+# A program: main.o first, the rest of its folder as an archive that plugins and unit tests share.
+define prog
+$(O)/parts/$(notdir $(1)).a: $(call obj,$(filter-out %/main.c,$(call src,$(1)))) $(if $(wildcard $(1)/api.json),$(O)/$(1)/api_json.o)
+	@mkdir -p $$(@D)
+	@rm -f $$@ && $(AR) rcs $$@ $$^
+PARTS += $(O)/parts/$(notdir $(1)).a
+$(O)/bin/$(call progname,$(1)): $(O)/$(1)/main.o $(O)/parts/$(notdir $(1)).a $(call usesshared,$(1)) $(LIB)
+	@mkdir -p $$(@D)
+	@echo "  LD   $$@"
+	@$(CC) $(LDFLAGS) -o $$@ $$^ $$(call linklibs,$(1))
+endef
+$(foreach p,$(PROGS),$(if $(call src,$(p)),$(eval $(call prog,$(p)))))
+
+define plugin
+$(O)/bin/$(call plugname,$(1)): $(call obj,$(call src,$(1))) $(O)/parts/$(notdir $(call service,$(1))).a $(SHAREDA) $(LIB)
+	@mkdir -p $$(@D)
+	@echo "  LD   $$@"
+	@$(CC) $(LDFLAGS) -o $$@ $$^ $$(call linklibs,$(call service,$(1)))
+endef
+$(foreach p,$(PLUGINS),$(eval $(call plugin,$(p))))
+
+define scripted
+$(O)/bin/$(notdir $(1))-$(notdir $(patsubst %/,%,$(dir $(1)))): $(1)
+	@mkdir -p $$(@D) && install -m 755 $$< $$@
+endef
+$(foreach s,$(SCRIPTED),$(eval $(call scripted,$(s))))
+
+# Examples and benches link the client library alone, as a user's program would.
+define single
+$(O)/bin/$(basename $(notdir $(1))): $(call obj,$(1)) $(LIB)
+	@mkdir -p $$(@D)
+	@echo "  LD   $$@"
+	@$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS) $$(if $$(filter bench/%,$(1)),$(call libs,$(PKGS_broker) $(PKGS_edge-http)))
+endef
+$(foreach x,$(XSRC),$(eval $(call single,$(x))))
+examples: $(foreach x,$(wildcard examples/*.c),$(O)/bin/$(basename $(notdir $(x))))
+benches:  $(foreach x,$(wildcard bench/*.c),$(O)/bin/$(basename $(notdir $(x))))
+
+# Archives let each test link only the modules it names.
+$(TBIN): $(O)/%: $(O)/%.o $(PARTS) $(SHAREDA) $(LIB)
+	@echo "  LD   $@"
+	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(PARTS) $(SHAREDA) $(LIB) -Wl,--end-group \
+		$(call libs,$(ALLPKGS)) -lm -lpthread
+units: $(TBIN)
+
+check: all units
+	prove -j2 --exec 'env TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp' $(TBIN)
+
+build/fuzz/%: tests/fuzz/%.c $(foreach d,$(LIBDIRS) broker,$(call src,$(d)) $(wildcard $(d)/*.h))
+	@mkdir -p $(@D)
+	@echo "  FUZZ $@"
+	@clang $(CPPFLAGS) -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		-o $@ $< $(foreach d,$(LIBDIRS),$(call src,$(d))) $(LIBS)
+fuzzers: $(FUZZ)
+# A run ends when its time is up or at the first crash; new inputs stay under build/, crashes too.
+fuzz: $(FUZZ)
+	@for f in $(FUZZ); do n=$$(basename $$f); mkdir -p build/corpus/$$n; \
+	  (cd build/fuzz && ./$$n -max_total_time=$${FUZZ_SECS:-20} -max_len=4096 -verbosity=0 \
+	    ../corpus/$$n $(CURDIR)/tests/fuzz/corpus/$$n) || exit 1; echo "fuzz ok: $$n"; done
+
+headers:
+	@for h in $(HDR); do $(CC) $(CPPFLAGS) -std=c11 -fsyntax-only -x c -include $$h /dev/null || exit 1; done; echo "headers ok: $(words $(HDR))"
+compile_commands.json: Makefile $(SRC) $(TSRC)
+	@{ echo '['; sep=; for f in $(SRC) $(TSRC) $(XSRC); do printf '%s{"directory":"%s","file":"%s","command":"%s"}' "$$sep" "$(CURDIR)" "$$f" \
+	  '$(subst ",\",$(CC) $(CPPFLAGS) $(CFLAGS)) -c '"$$f"; sep=','; done; echo ']'; } > $@
+lint: compile_commands.json headers
+	scripts/check-layers.sh
+	scripts/check-style.sh
+	printf '%s\n' $(SRC) | xargs -P2 -n4 clang-tidy --quiet -p .
+	cppcheck --quiet -j2 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--suppress=normalCheckLevelMaxBranches -DTAXI_VERSION='""' -I. $(SRC)
+	shellcheck -x scripts/*.sh .ci/run
+format:
+	clang-format -i $(SRC) $(HDR) $(TSRC) $(wildcard tests/unit/*.h) $(XSRC)
+
+clean: ; rm -rf build compile_commands.json
+print-%: ; @echo $($*)
+.PHONY: all check units examples benches fuzz fuzzers headers lint format clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+-include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC)))

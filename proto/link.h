@@ -1,0 +1,36 @@
+#ifndef PROTO_LINK_H
+#define PROTO_LINK_H
+/* A connection to the broker that heals: a DEALER, a PING each second from the loop, and a new socket
+ * when PONGs stay away.  `up` runs whenever the broker has a new record of us (first PONG, broker restart,
+ * our silence): subscribe and resend then.  Single-threaded, on one loop. */
+#include "proto/env.h"
+#include "proto/loop.h"
+
+struct link;
+
+struct link_ops {
+	void (*up)(void *arg);	 /* a new (epoch, session) */
+	void (*down)(void *arg); /* PONGs are missed, or the session is void: deliveries of before are void */
+	void (*in)(void *arg, const struct env *e, struct span frame); /* everything but PONG; borrowed */
+	/* Room again after a link_send that said EAGAIN. */
+	void (*ready)(void *arg);
+	void *arg;
+};
+
+/* `endpoint` is copied.  The link keeps trying from the first turn of the loop on. */
+struct link *link_new(struct loop *l, const char *endpoint);
+void link_free(struct link *k);
+/* Listeners are called in the order they were added. */
+void link_listen(struct link *k, const struct link_ops *ops);
+
+/* Hand a frame to the socket.  0; -1: not now (down, or the socket's queue is full): `ready` or `up`
+ * will run.  Nothing is queued here. */
+int link_send(struct link *k, struct span frame) __attribute__((warn_unused_result));
+bool link_is_up(const struct link *k);
+struct loop *link_loop(struct link *k);
+/* Changes with every new (epoch, session). */
+uint64_t link_generation(const struct link *k);
+/* Frames that came and could not be decoded. */
+uint64_t link_bad_frames(const struct link *k);
+
+#endif
