@@ -1,0 +1,154 @@
+#ifndef BROKER_JOURNAL_H
+#define BROKER_JOURNAL_H
+/* The durable log and everything that must survive with it: records by seq, dedup, cursors, groups, dead
+ * letters, path claims.  The loop submits operations; one writer thread takes whatever has arrived, executes
+ * it in order in ONE transaction, fsyncs, and hands the operations back through journal_fd: what is
+ * reaped is on disk.  Reads run in the loop's thread, on a connection of their own, a page at a time.
+ *
+ * Two implementations, one conformance suite (tests/unit/test_journal.c): journal_sqlite.c, and
+ * journal_mem.c, which commits at submit and lives in memory (simulation, tests).
+ *
+ * Failure of fsync or write is final: after it every operation comes back ERR_STORE_FAILED, for good.
+ * A full disk is ERR_BUSY for the operations concerned and heals by itself. */
+#include <stdbool.h>
+#include "base/list.h"
+#include "base/span.h"
+#include "proto/err.h"
+
+struct journal;
+
+enum journal_kind {
+	JOURNAL_PUT,	     /* records and/or a cursor, all or none */
+	JOURNAL_GROUP,	     /* create, or change the settings of, a group */
+	JOURNAL_GROUP_STATE, /* floor, acked set, tries of a group: an opaque blob */
+	JOURNAL_GROUP_DEL,
+	JOURNAL_DEAD,	     /* a dead letter */
+	JOURNAL_DEAD_DROP,
+	JOURNAL_CLAIM,	     /* path -> name, first claim wins */
+	JOURNAL_CLAIM_DEL,
+	JOURNAL_TRIM,	     /* delete records below a seq, at most 1,000 an operation */
+};
+
+struct journal_rec {
+	/* in: borrowed, must live until reaped */
+	uint8_t id[16];
+	struct span topic, key; /* key {NULL,0}: none */
+	uint8_t dig[32];	/* what a repeat is compared by */
+	struct span frame;	/* the sender's frame, kept byte for byte */
+	uint32_t groups;	/* how many owe it: the answer a repeat gets again */
+	int64_t exp_ms;		/* unix ms; 0 = never */
+	/* out */
+	uint64_t seq;
+	bool repeat;		/* known id, same digest: seq and groups are the first answer's */
+};
+
+struct journal_group {
+	struct span name, settings; /* settings: opaque msgpack of the caller */
+	struct span state;	    /* opaque; empty for a new group */
+	uint64_t next;		    /* every seq >= next is owed, less what `state` says */
+};
+
+enum journal_from { JOURNAL_FROM_NEW, JOURNAL_FROM_ALL, JOURNAL_FROM_SEQ, JOURNAL_FROM_TIME };
+
+/* The caller owns the operation and all it points to; journal_submit lends it until it is reaped. */
+struct journal_op {
+	struct list node;
+	enum journal_kind kind;
+	void *user;
+	size_t bytes;		/* set by submit: what it counts for in journal_queued_bytes */
+	union {
+		struct {
+			struct journal_rec *recs;
+			unsigned n;
+			struct span src, cur, was; /* src {NULL,0}: no cursor; was {NULL,0}: not checked */
+			struct span owner;	   /* identity that a src belongs to from its first use */
+		} put;
+		struct {
+			struct span name, settings;
+			enum journal_from from; /* for a new name only */
+			int64_t from_arg;	/* seq, or unix ms */
+			uint64_t next;		/* out */
+		} group;
+		struct {
+			struct span name, state;
+		} state;
+		struct {
+			struct span group, topic, reason, frame, key;
+			uint8_t id[16];
+			uint64_t seq, no; /* no: out for DEAD, in for DEAD_DROP */
+			uint32_t tries;
+		} dead;
+		struct {
+			struct span path, name; /* name: in */
+			char owner[128];	/* out: whose it is now */
+		} claim;
+		struct {
+			uint64_t before;
+			uint64_t deleted; /* out */
+		} trim;
+	} u;
+	/* out: ERR_OK; ERR_CONFLICT (put: other digest, cursor not as expected, src of another identity);
+	 * ERR_NOT_FOUND (DEAD_DROP, GROUP_STATE of no group); ERR_BUSY (disk full); ERR_STORE_FAILED */
+	enum err err;
+	int conflict_at;  /* put: index of the record, -1 for the cursor */
+};
+
+struct journal_ops; /* journal_impl.h */
+
+/* NULL when it cannot be opened (logged).  `dir` must exist and be ours alone (flock). */
+struct journal *journal_open_sqlite(const char *dir);
+struct journal *journal_open_mem(void);
+void journal_close(struct journal *j); /* commits what was submitted; nothing is lost by not calling it */
+
+/* What was recovered.  The callback's spans live until it returns. */
+typedef void journal_group_fn(void *arg, const struct journal_group *g);
+int journal_groups(struct journal *j, journal_group_fn *fn, void *arg);
+
+uint64_t journal_head(const struct journal *j);	 /* last committed seq; 0 = none.  Never reused. */
+uint64_t journal_first(const struct journal *j); /* lowest seq still kept; head + 1 = none */
+
+void journal_submit(struct journal *j, struct journal_op *op);
+/* End of a loop turn: let the writer start on what was submitted. */
+void journal_flush(struct journal *j);
+int journal_fd(const struct journal *j); /* readable when something can be reaped */
+struct journal_op *journal_reap(struct journal *j); /* one finished operation, in submit order; NULL = none */
+size_t journal_queued_bytes(const struct journal *j); /* submitted, not reaped */
+bool journal_failed(const struct journal *j);
+
+/* Records with seq >= from, ascending, until fn returns false, 256 KiB were read or the end.  Returns the
+ * seq to go on from (head + 1 at the end), 0 on failure.  Spans live until fn returns. */
+struct journal_row {
+	uint64_t seq;
+	struct span topic, key, frame;
+	int64_t at_ms, exp_ms;
+	uint8_t id[16];
+};
+typedef bool journal_row_fn(void *arg, const struct journal_row *r);
+uint64_t journal_read(struct journal *j, uint64_t from, journal_row_fn *fn, void *arg);
+
+/* 0 and *cur (caller frees *p; NULL when never set), or -1. */
+int journal_cursor(struct journal *j, struct span src, uint8_t **p, size_t *n);
+
+struct journal_dead {
+	uint64_t no, seq;
+	struct span group, topic, reason, frame, key;
+	uint8_t id[16];
+	uint32_t tries;
+	int64_t at_ms;
+};
+typedef bool journal_dead_fn(void *arg, const struct journal_dead *d);
+/* Dead letters with no > after (of one group when given), ascending, until fn returns false. */
+int journal_dead_each(struct journal *j, struct span group, uint64_t after, journal_dead_fn *fn, void *arg);
+
+typedef void journal_claim_fn(void *arg, struct span path, struct span name);
+int journal_claims(struct journal *j, journal_claim_fn *fn, void *arg);
+
+struct journal_stats {
+	uint64_t commits, records, repeats, bytes;    /* since start */
+	uint64_t file_bytes, kept_bytes;	      /* database file; frames kept */
+	int64_t oldest_ms;			      /* unix ms of the oldest record kept; 0 = none */
+	uint32_t fsync_us_p50, fsync_us_p99, fsync_us_max;
+};
+void journal_stats(struct journal *j, struct journal_stats *s);
+
+#endif
