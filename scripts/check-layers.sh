@@ -1,0 +1,47 @@
+#!/bin/sh
+# Who may include whom (see docs/ARCHITECTURE.md):
+#   libc <- base <- proto (pure) <- proto (I/O) <- {broker, edge-http, cli, store, fetch <- services/*}
+set -eu
+cd "$(dirname "$0")/.."
+bad=0
+deny() { # deny <why> <regex of what is included> <files…>
+	why=$1 re=$2
+	shift 2
+	for f in "$@"; do
+		[ -f "$f" ] || continue
+		if grep -nHE "^#include [<\"]($re)" "$f"; then
+			echo "layer violation: $why" >&2
+			bad=1
+		fi
+	done
+}
+third='czmq|zmq|msgpack|jansson|sodium|sqlite3|libpq|postgres|microhttpd|curl|yaml|uthash|utlist'
+house='proto/|broker/|edge-http/|cli/|store/|fetch/|services/'
+deny 'base includes only libc and itself' "$house|$third" base/*.[ch]
+deny 'proto knows no daemon' 'broker/|edge-http/|cli/|store/|fetch/|services/|sqlite3|libpq|microhttpd|curl|yaml' proto/*.[ch]
+for f in proto/mp.[ch] proto/doc.[ch] proto/json.[ch] proto/faults.[ch] proto/topic.[ch] proto/env*.[ch] proto/err.[ch] proto/digest.[ch]; do
+	deny 'the pure half of proto does no I/O' 'czmq|zmq|sys/|poll|proto/(sock|loop|link|client|worker|svc)' "$f"
+done
+deny 'store and fetch know base, proto and one library each' 'broker/|edge-http/|cli/|services/|sqlite3|microhttpd' store/*.[ch] fetch/*.[ch]
+deny 'store knows no HTTP' 'curl|fetch/' store/*.[ch]
+deny 'fetch knows no SQL' 'libpq|store/' fetch/*.[ch]
+for d in broker edge-http cli services/*; do
+	for o in broker edge-http cli services/control-tower services/data-gateway services/data-store services/service-gateway; do
+		# shellcheck disable=SC2046
+		[ "$d" = "$o" ] || deny "$d must not include $o" "$o/" $(find "$d" -name '*.[ch]')
+	done
+	# shellcheck disable=SC2046
+	case $d in
+	services/*) deny "$d reaches Postgres and HTTP servers through store and fetch" 'sqlite3|microhttpd|curl' $(find "$d" -name '*.[ch]') ;;
+	broker) deny 'the broker knows no service, no HTTP, no SQL server' 'libpq|microhttpd|curl|yaml|store/|fetch/' $(find "$d" -name '*.[ch]') ;;
+	edge-http) deny 'the edge knows no SQL' 'libpq|sqlite3|yaml|curl|store/|fetch/' $(find "$d" -name '*.[ch]') ;;
+	cli) deny 'the command line is a client of the bus' 'libpq|sqlite3|microhttpd|yaml|store/|fetch/' $(find "$d" -name '*.[ch]') ;;
+	esac
+done
+# Decision cores take time and input as arguments: marked "Pure" in their header, checked here.
+# shellcheck disable=SC2013
+for h in $(grep -lE '^/\*.*\b(Pure|PURE)\b|^ \*.*\b(Pure|PURE)[:.]' broker/*.h edge-http/*.h services/*/*.h 2>/dev/null); do
+	deny 'a pure core does no I/O and reads no clock' 'czmq|zmq|sys/socket|poll|base/clock|proto/(sock|loop|link|client|worker|svc)|store/|fetch/|sqlite3' "$h" "${h%.h}.c"
+done
+[ $bad = 0 ] && echo 'layers ok'
+exit $bad

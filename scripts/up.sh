@@ -1,0 +1,173 @@
+#!/bin/sh
+# From nothing to a running Taxiway: dependencies, build, a private Postgres, migrations, broker, services, edge.
+# A second run is harmless: it builds and migrates what changed and restarts only what was rebuilt.
+#
+#   scripts/up.sh [--no-build]
+#
+# TAXI_DATABASE_URL  use this database instead of a private one
+# TAXI_HTTP_PORT, TAXI_BUS_PORT, TAXI_FEED_PORT  (8080, 5570, 5571; all on 127.0.0.1)
+set -eu
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+case ${1-} in
+'' | --no-build) ;;
+*) fail "unknown argument '$1'; usage: scripts/up.sh [--no-build]" ;;
+esac
+
+"$root/scripts/deps.sh" --run
+pgbin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
+[ -x "$pgbin/postgres" ] || fail 'no Postgres server found under /usr/lib/postgresql'
+
+if [ "${1-}" != --no-build ]; then
+	say "building (build/release)"
+	make -s -C "$root" -j"$(nproc)" BUILD=release
+fi
+[ -x "$root/build/release/bin/broker" ] || fail "build/release/bin/broker is not there: run without --no-build"
+
+# --- places -----------------------------------------------------------------------------------------------
+if [ "$(id -u)" = 0 ]; then
+	id "$run_user" >/dev/null 2>&1 ||
+		useradd --system --user-group --home-dir "$state" --shell /usr/sbin/nologin "$run_user"
+	install -d -m 755 "$prefix"
+	install -d -m 700 -o "$run_user" -g "$run_user" "$state" "$sockets"
+	# A new file under a new inode, so that a running program is never written over.
+	install -d "$prefix/bin" "$prefix/migrations"
+	for b in "$root"/build/release/bin/*; do
+		cmp -s "$b" "$prefix/bin/$(basename "$b")" || install -m 755 "$b" "$prefix/bin/"
+	done
+	for b in "$prefix"/bin/*; do
+		[ -e "$root/build/release/bin/$(basename "$b")" ] || rm -f "$b"
+	done
+	for m in "$root"/services/*/migrations; do
+		s=$(basename "$(dirname "$m")")
+		rm -rf "${prefix:?}/migrations/$s" && cp -r "$m" "$prefix/migrations/$s"
+	done
+	chmod -R go+rX "$prefix"
+else
+	install -d -m 700 "$state" "$sockets"
+fi
+as_user mkdir -p "$scan" "$logdir" "$state/conf" "$state/journal" "$state/inbox" "$state/csv" "$state/objects"
+as_user chmod 700 "$state/journal"
+[ "$(stat -c %U:%a "$sockets")" = "$run_user:700" ] || fail "$sockets must belong to $run_user with mode 700"
+
+# --- settings: written once, then the user's ----------------------------------------------------------------
+if [ -n "${TAXI_DATABASE_URL-}" ]; then
+	database=$TAXI_DATABASE_URL
+else
+	database="postgresql:///taxiway?host=$sockets&user=$run_user"
+fi
+{
+	echo "# Written by up.sh at each run.  Put your own settings into conf/<process>.env beside this file."
+	echo "TAXI_DATABASE_URL='$database'"
+	echo "TAXI_OBJECTS='$state/objects'"
+	echo "PLUGIN_FILE_DIR='$state/inbox'"
+	echo "PLUGIN_CSV_FILE_DIR='$state/csv'"
+} | as_user tee "$state/conf/common.env" >/dev/null
+
+# --- supervision --------------------------------------------------------------------------------------------
+stamp() { cksum <"$prefix/bin/$1" 2>/dev/null; }
+restart_if_new() { # restart_if_new NAME PROGRAM: when the program differs from the one it was started with
+	new=$(stamp "$2")
+	old=$(cat "$scan/$1/stamp" 2>/dev/null || true)
+	echo "$new" | as_user tee "$scan/$1/stamp" >/dev/null
+	if [ -n "$old" ] && [ "$old" != "$new" ]; then
+		say "restarting $1 (rebuilt)"
+		as_user s6-svc -r "$scan/$1"
+	fi
+}
+rescan() { as_user s6-svscanctl -a "$scan"; }
+ready() { # ready NAME…: wait until each says so
+	for n in "$@"; do
+		w=0
+		until [ -d "$scan/$n/supervise" ] && [ -e "$scan/$n/supervise/control" ] && as_user s6-svstat "$scan/$n" >/dev/null 2>&1; do
+			w=$((w + 1))
+			[ $w -lt 200 ] || fail "s6 did not take up $n; see $logdir/current"
+			sleep 0.05
+		done
+		as_user s6-svwait -U -t 60000 "$scan/$n" || {
+			tail -n 20 "$logdir/current" >&2
+			fail "$n did not become ready in 60 s; the log's end is above, all of it in $logdir/current"
+		}
+	done
+}
+
+if ! is_up; then
+	say "starting s6-svscan on $scan"
+	as_user rm -rf "$scan/.s6-svscan"
+	# shellcheck disable=SC2016
+	as_user setsid sh -c 's6-svscan -t0 "$1" 2>&1 </dev/null | s6-log n20 s5000000 "$2"' sh "$scan" "$logdir" \
+		>/dev/null 2>&1 </dev/null &
+	w=0
+	until is_up; do
+		w=$((w + 1))
+		[ $w -lt 200 ] || fail "s6-svscan did not start on $scan"
+		sleep 0.05
+	done
+fi
+
+if [ -z "${TAXI_DATABASE_URL-}" ]; then
+	if [ ! -f "$state/postgres/PG_VERSION" ]; then
+		say "making a private Postgres under $state/postgres"
+		as_user "$pgbin/initdb" -D "$state/postgres" -U "$run_user" -A peer -E UTF8 --locale=C.UTF-8 >/dev/null
+	fi
+	write_service postgres "s6-notifyoncheck -d -n 0 -w 200 $pgbin/postgres -D '$state/postgres'" \
+		"-c listen_addresses= -c unix_socket_directories='$sockets' -c shared_buffers=64MB"
+	as_user mkdir -p "$scan/postgres/data"
+	printf '#!/bin/sh\nexec %s/pg_isready -q -h %s -U %s\n' "$pgbin" "$sockets" "$run_user" |
+		as_user tee "$scan/postgres/data/check" >/dev/null
+	as_user chmod 755 "$scan/postgres/data/check"
+	# SIGINT is Postgres's fast shutdown; SIGTERM would wait for every client.
+	echo SIGINT | as_user tee "$scan/postgres/down-signal" >/dev/null
+fi
+write_service broker "$prefix/bin/broker --bind 'tcp://127.0.0.1:$bus_port,$bus'" \
+	"--feed tcp://127.0.0.1:$feed_port --journal '$state/journal'"
+restart_if_new broker broker
+rescan
+if [ -z "${TAXI_DATABASE_URL-}" ]; then
+	ready postgres
+	as_user "$pgbin/psql" -h "$sockets" -U "$run_user" -d postgres -qAtc "SELECT 1 FROM pg_database WHERE datname = 'taxiway'" |
+		grep -qx 1 || as_user "$pgbin/createdb" -h "$sockets" -U "$run_user" taxiway
+fi
+ready broker
+
+# --- migrations -------------------------------------------------------------------------------------------
+case $database in
+postgres://*) target=db:pg:${database#postgres:} ;;
+postgresql://*) target=db:pg:${database#postgresql:} ;;
+*) fail "TAXI_DATABASE_URL must be a postgresql:// address" ;;
+esac
+for m in "$root"/services/*/migrations; do
+	[ -f "$m/sqitch.plan" ] || continue
+	# The clone may lie where the user taxiway cannot read.
+	[ "$(id -u)" != 0 ] || m=$prefix/migrations/$(basename "$(dirname "$m")")
+	(cd "$m" && as_user env SQITCH_FULLNAME=taxiway SQITCH_EMAIL=taxiway@localhost TZ=UTC \
+		sqitch --quiet deploy --verify --target "$target") || fail "migration of $m failed"
+done
+
+# --- services ---------------------------------------------------------------------------------------------
+names=$(all_services)
+for n in $names; do
+	extra=
+	[ "$n" != edge-http ] || extra="--listen 127.0.0.1:$http_port"
+	write_service "$n" "$prefix/bin/$n $extra"
+	restart_if_new "$n" "$n"
+done
+rescan
+# shellcheck disable=SC2086
+ready $names
+
+cat <<END
+
+Taxiway is up.
+  HTTP      $http          (also $http/openapi.json, $http/readyz)
+  bus       tcp://127.0.0.1:$bus_port and $bus
+  feed      tcp://127.0.0.1:$feed_port
+  state     $state      settings: $state/conf/<process>.env      log: $logdir/current
+  command   $prefix/bin/taxi --bus tcp://127.0.0.1:$bus_port groups
+
+Three requests to try:
+  curl -i $http/triggers -H 'Content-Type: application/json' -d '{"apiVersion":"OT-2/v1alpha1","protocol":"PlateTransfer","plate":{"rows":1,"columns":2},"spec":[{"volume":50},{"volume":60}]}'
+  curl -i $http/data/batch -H 'Content-Type: application/json' -d '{"uuid":"01890a5d-ac96-774b-bcce-b302099a8057","rows":[{"index":0,"data":{"absorbance":0.42}},{"index":1,"data":{"absorbance":0.44}}]}'
+  curl -i '$http/services/currency_exchange/v1/rates?base=EUR&currencies=USD,GBP'
+END
