@@ -8,7 +8,12 @@
  *	log_info("group_created", LOG_S("group", name), LOG_U("next", seq));
  */
 #include <stdint.h>
+#include <syslog.h>
 #include "base/span.h"
+
+/* czmq.h brings syslog.h; included above, it cannot turn our names into its numbers later. */
+#undef LOG_DEBUG
+#undef LOG_INFO
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
