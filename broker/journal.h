@@ -4,12 +4,18 @@
  * letters, path claims.  The loop submits operations; one writer thread takes whatever has arrived, executes
  * it in order in ONE transaction, fsyncs, and hands the operations back through journal_fd: what is
  * reaped is on disk.  Reads run in the loop's thread, on a connection of their own, a page at a time.
+ * Every function here belongs to the loop's thread.  What is submitted between two flushes is one
+ * transaction or part of a larger one, never split: all of it survives a crash, or none.
  *
  * Two implementations, one conformance suite (tests/unit/test_journal.c): journal_sqlite.c, and
  * journal_mem.c, which commits at submit and lives in memory (simulation, tests).
  *
  * Failure of fsync or write is final: after it every operation comes back ERR_STORE_FAILED, for good.
- * A full disk is ERR_BUSY for the operations concerned and heals by itself. */
+ * A full disk is ERR_BUSY for the operations of that transaction (a TRIM is tried again alone, since it
+ * is what makes room) and heals by itself.
+ *
+ * Records carry a CRC-32C.  A record that does not match it is never served: it is skipped, logged
+ * (evt=journal_damaged) and counted. */
 #include <stdbool.h>
 #include "base/list.h"
 #include "base/span.h"
@@ -21,11 +27,11 @@ enum journal_kind {
 	JOURNAL_PUT,	     /* records and/or a cursor, all or none */
 	JOURNAL_GROUP,	     /* create, or change the settings of, a group */
 	JOURNAL_GROUP_STATE, /* floor, acked set, tries of a group: an opaque blob */
-	JOURNAL_GROUP_DEL,
+	JOURNAL_GROUP_DEL,   /* of no group: ERR_OK */
 	JOURNAL_DEAD,	     /* a dead letter */
 	JOURNAL_DEAD_DROP,
 	JOURNAL_CLAIM,	     /* path -> name, first claim wins */
-	JOURNAL_CLAIM_DEL,
+	JOURNAL_CLAIM_DEL,   /* of no claim: ERR_OK */
 	JOURNAL_TRIM,	     /* delete records below a seq, at most 1,000 an operation */
 };
 
@@ -37,7 +43,7 @@ struct journal_rec {
 	struct span frame;	/* the sender's frame, kept byte for byte */
 	uint32_t groups;	/* how many owe it: the answer a repeat gets again */
 	int64_t exp_ms;		/* unix ms; 0 = never */
-	/* out */
+	/* out, when the operation is ERR_OK */
 	uint64_t seq;
 	bool repeat;		/* known id, same digest: seq and groups are the first answer's */
 };
@@ -48,9 +54,14 @@ struct journal_group {
 	uint64_t next;		    /* every seq >= next is owed, less what `state` says */
 };
 
+/* SEQ and TIME are moved into [first, head + 1] of the moment the operation is executed. */
 enum journal_from { JOURNAL_FROM_NEW, JOURNAL_FROM_ALL, JOURNAL_FROM_SEQ, JOURNAL_FROM_TIME };
 
-/* The caller owns the operation and all it points to; journal_submit lends it until it is reaped. */
+/* The caller owns the operation and all it points to; journal_submit lends it until it is reaped.
+ *
+ * Cursor of a PUT: `was` present but empty expects a src that was never set.  `cur` {NULL,0} checks `was`
+ * and sets nothing.  Where every record is a repeat (or there is none) and the stored cursor equals `cur`
+ * already, it is a repeat as a whole and `was` is not looked at. */
 struct journal_op {
 	struct list node;
 	enum journal_kind kind;
@@ -80,7 +91,7 @@ struct journal_op {
 		} dead;
 		struct {
 			struct span path, name; /* name: in */
-			char owner[128];	/* out: whose it is now */
+			char owner[128];	/* out: whose it is now, cut to fit */
 		} claim;
 		struct {
 			uint64_t before;
@@ -91,6 +102,7 @@ struct journal_op {
 	 * ERR_NOT_FOUND (DEAD_DROP, GROUP_STATE of no group); ERR_BUSY (disk full); ERR_STORE_FAILED */
 	enum err err;
 	int conflict_at;  /* put: index of the record, -1 for the cursor */
+	uint64_t head, first; /* the journal's own: head and first after this operation */
 };
 
 struct journal_ops; /* journal_impl.h */
@@ -98,25 +110,29 @@ struct journal_ops; /* journal_impl.h */
 /* NULL when it cannot be opened (logged).  `dir` must exist and be ours alone (flock). */
 struct journal *journal_open_sqlite(const char *dir);
 struct journal *journal_open_mem(void);
-void journal_close(struct journal *j); /* commits what was submitted; nothing is lost by not calling it */
+/* Commits what was submitted and gives every operation back to its owner unreaped.  Nothing that was
+ * reaped is lost by not calling it.  NULL is harmless. */
+void journal_close(struct journal *j);
 
 /* What was recovered.  The callback's spans live until it returns. */
 typedef void journal_group_fn(void *arg, const struct journal_group *g);
 int journal_groups(struct journal *j, journal_group_fn *fn, void *arg);
 
-uint64_t journal_head(const struct journal *j);	 /* last committed seq; 0 = none.  Never reused. */
+uint64_t journal_head(const struct journal *j);	 /* last seq reaped; 0 = none.  Never reused. */
 uint64_t journal_first(const struct journal *j); /* lowest seq still kept; head + 1 = none */
 
 void journal_submit(struct journal *j, struct journal_op *op);
 /* End of a loop turn: let the writer start on what was submitted. */
 void journal_flush(struct journal *j);
-int journal_fd(const struct journal *j); /* readable when something can be reaped */
+/* Readable when something can be reaped (or the journal failed), until journal_reap has returned NULL. */
+int journal_fd(const struct journal *j);
 struct journal_op *journal_reap(struct journal *j); /* one finished operation, in submit order; NULL = none */
 size_t journal_queued_bytes(const struct journal *j); /* submitted, not reaped */
 bool journal_failed(const struct journal *j);
 
-/* Records with seq >= from, ascending, until fn returns false, 256 KiB were read or the end.  Returns the
- * seq to go on from (head + 1 at the end), 0 on failure.  Spans live until fn returns. */
+/* Records with from <= seq <= head, ascending, until fn returns false, 256 KiB were read or the end.
+ * Returns the seq to go on from (the last one fn was given, + 1; head + 1 at the end), 0 on failure.  At
+ * least one record is read whatever its size.  Spans live until fn returns; fn may submit, not read. */
 struct journal_row {
 	uint64_t seq;
 	struct span topic, key, frame;
@@ -144,10 +160,11 @@ typedef void journal_claim_fn(void *arg, struct span path, struct span name);
 int journal_claims(struct journal *j, journal_claim_fn *fn, void *arg);
 
 struct journal_stats {
-	uint64_t commits, records, repeats, bytes;    /* since start */
-	uint64_t file_bytes, kept_bytes;	      /* database file; frames kept */
+	uint64_t commits, records, repeats, bytes;    /* since start; records stored and their frames' bytes */
+	uint64_t damaged;			      /* times a damaged record was skipped, since start */
+	uint64_t file_bytes, kept_bytes;	      /* database file (0 in memory); frames kept */
 	int64_t oldest_ms;			      /* unix ms of the oldest record kept; 0 = none */
-	uint32_t fsync_us_p50, fsync_us_p99, fsync_us_max;
+	uint32_t fsync_us_p50, fsync_us_p99, fsync_us_max; /* of the last 1,024 commits */
 };
 void journal_stats(struct journal *j, struct journal_stats *s);
 
