@@ -13,8 +13,9 @@ struct pg;
 enum pg_end {
 	PG_OK,
 	PG_REFUSED,   /* the server said no (constraint, syntax, type): the same job fails again */
-	PG_AWAY,      /* no connection, or lost before COMMIT was sent: certainly not done */
-	PG_UNCERTAIN, /* lost while COMMIT was under way */
+	PG_AWAY,      /* no connection, lost before COMMIT was sent, or refused for a reason that passes
+		       * (shutdown, timeout, deadlock, disk full, read-only): certainly not done */
+	PG_UNCERTAIN, /* lost while COMMIT, or a lone statement that commits itself, was under way */
 };
 
 struct pg_param {
@@ -39,10 +40,11 @@ struct pg_done {
 };
 typedef void pg_done_fn(void *arg, const struct pg_done *d);
 
-/* `url` is a libpq conninfo or URI.  Never fails for an absent server.  `timeout_ms` bounds each job (also set
- * as statement_timeout). */
+/* `url` is a libpq conninfo or URI.  Never fails for an absent server.  `timeout_ms` bounds the wait of each job
+ * for its turn, and then its run; statement_timeout is set to nine tenths of it. */
 struct pg *pg_new(struct loop *l, const char *url, int64_t timeout_ms);
-void pg_free(struct pg *p); /* ends waiting jobs with PG_AWAY */
+/* Ends waiting jobs with PG_AWAY.  Not from inside a `done`. */
+void pg_free(struct pg *p);
 
 /* All steps in one transaction, in order; the first failure rolls back.  A single step without copy runs
  * without BEGIN/COMMIT.  `done` runs exactly once, never from inside the call.  0, or -1: over 10,000 jobs or
