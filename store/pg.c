@@ -8,7 +8,7 @@
 #include "store/pg_conn.h"
 
 #define MAX_JOBS 10000
-#define MAX_BYTES (64u * 1024 * 1024)
+#define MAX_BYTES ((size_t)64 << 20)
 
 enum phase { BEGINNING, STEPPING, COMMITTING, ROLLING_BACK };
 
@@ -79,10 +79,11 @@ set_timer(struct pg *p)
 
 	if (p->run != NULL && p->run->deadline_ms < at)
 		at = p->run->deadline_ms;
-	if (at == INT64_MAX)
+	if (at == INT64_MAX) {
 		loop_timer_clear(p->loop, &p->timer);
-	else
+	} else {
 		loop_timer(p->loop, &p->timer, at);
+	}
 }
 
 static void
@@ -156,9 +157,10 @@ is_passing(const char *sqlstate)
 {
 	static const char *const classes[] = {"08", "40", "53", "57", "58", "55P03", "25006"};
 
-	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
 		if (strncmp(sqlstate, classes[i], strlen(classes[i])) == 0)
 			return true;
+	}
 	return false;
 }
 

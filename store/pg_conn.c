@@ -11,8 +11,8 @@
 #define DIAL_MS 5000
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 5000
-#define COPY_CHUNK (64u * 1024)
-#define COPY_TURN (1024u * 1024) /* at most this much before other work has its turn */
+#define COPY_CHUNK ((size_t)64 << 10)
+#define COPY_TURN ((size_t)1 << 20) /* at most this much before other work has its turn */
 #define LOG_AGAIN_MS 60000
 
 enum state { AWAY, DIALING, GREETING, READY, ASKING, COPYING };
@@ -40,10 +40,11 @@ static void on_fd(void *arg, short revents);
 static void
 watch(struct pg_conn *c, short events)
 {
-	if (c->fd == NULL)
+	if (c->fd == NULL) {
 		c->fd = loop_fd(c->loop, PQsocket(c->pg), events, on_fd, c);
-	else
+	} else {
 		loop_fd_events(c->fd, events);
+	}
 }
 
 static void
@@ -95,10 +96,11 @@ on_timer(struct timer *t)
 {
 	struct pg_conn *c = LIST_ITEM(t, struct pg_conn, timer);
 
-	if (c->state == AWAY)
+	if (c->state == AWAY) {
 		dial(c);
-	else
+	} else {
 		lost(c, "the server did not answer in time");
+	}
 }
 
 static void
@@ -155,14 +157,15 @@ dial_more(struct pg_conn *c)
 
 	/* libpq may have gone on to another address on another socket. */
 	unwatch(c);
-	if (s == PGRES_POLLING_OK)
+	if (s == PGRES_POLLING_OK) {
 		greet(c);
-	else if (s == PGRES_POLLING_READING)
+	} else if (s == PGRES_POLLING_READING) {
 		watch(c, ZMQ_POLLIN);
-	else if (s == PGRES_POLLING_WRITING)
+	} else if (s == PGRES_POLLING_WRITING) {
 		watch(c, ZMQ_POLLOUT);
-	else
+	} else {
 		lost(c, PQerrorMessage(c->pg));
+	}
 }
 
 /* Another piece of the COPY: 1 all is handed over, 0 a piece was, -1 lost. */

@@ -38,7 +38,7 @@ fill_step(struct pg_job *j, const struct pg_step *s, size_t i, const char ***val
 		struct span v = s->params[k].v;
 
 		*(*values)++ = v.p ? put_text(texts, v) : NULL;
-		if (v.n > 0 && memchr(v.p, '\0', v.n) != NULL)
+		if (v.p != NULL && memchr(v.p, '\0', v.n) != NULL)
 			j->has_nul = true;
 	}
 	to->sql = put_text(texts, span_str(s->sql));
