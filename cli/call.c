@@ -11,11 +11,14 @@ static struct {
 } opt;
 
 static const struct opt pub_rows[] = {
-    {"key", OPT_STR, &opt.key, "", 0, 0, 0, "order key: envelopes of one key are worked on in order"},
-    {"id", OPT_STR, &opt.id, "", 0, 0, 0, "UUID of the envelope; a repeat with the same id is stored once"},
+    {"key", OPT_STR, &opt.key, "", 0, 0, 0,
+	"order key: envelopes of one key are worked on in order"},
+    {"id", OPT_STR, &opt.id, "", 0, 0, 0,
+	"UUID of the envelope; a repeat with the same id is stored once"},
 };
 static const struct opt req_rows[] = {
-    {"again", OPT_BOOL, &opt.again, "false", 0, 0, 0, "the request may be run twice (tried again when a worker dies)"},
+    {"again", OPT_BOOL, &opt.again, "false", 0, 0, 0,
+	"the request may be run twice (tried again when a worker dies)"},
     {"id", OPT_STR, &opt.id, "", 0, 0, 0, "UUID of the request"},
 };
 
@@ -33,13 +36,15 @@ check_topic(const char *topic)
 {
 	if (topic_is_valid(span_str(topic)))
 		return 0;
-	fprintf(stderr, "taxi: '%s' is no topic: tokens of [A-Za-z0-9_-] joined by dots, no wildcard\n", topic);
+	fprintf(stderr,
+	    "taxi: '%s' is no topic: tokens of [A-Za-z0-9_-] joined by dots, no wildcard\n", topic);
 	return CLI_USAGE;
 }
 
 /* Build, send, print: what the three commands share. */
 static int
-send_one(struct cli *c, enum env_verb verb, const char *topic, const char *operand, cli_print_fn *print)
+send_one(
+    struct cli *c, enum env_verb verb, const char *topic, const char *operand, cli_print_fn *print)
 {
 	struct env e;
 	struct buf body;
@@ -72,11 +77,14 @@ print_ok(struct cli *c, const struct env *e)
 
 	uuid_text(e->id, id);
 	if (!env_has(e, ENV_M_SEQ))
-		printf(cli_is_json(c) ? "{\"id\":\"%s\"}\n" : "published %s (ephemeral: not stored)\n", id);
+		printf(
+		    cli_is_json(c) ? "{\"id\":\"%s\"}\n" : "published %s (ephemeral: not stored)\n",
+		    id);
 	else
-		printf(cli_is_json(c) ? "{\"id\":\"%s\",\"seq\":%llu,\"groups\":%llu}\n" :
-					"stored %s as seq %llu, owed to %llu groups\n",
-		    id, (unsigned long long)env_u(e, ENV_M_SEQ, 0), (unsigned long long)env_u(e, ENV_M_GROUPS, 0));
+		printf(cli_is_json(c) ? "{\"id\":\"%s\",\"seq\":%llu,\"groups\":%llu}\n"
+				      : "stored %s as seq %llu, owed to %llu groups\n",
+		    id, (unsigned long long)env_u(e, ENV_M_SEQ, 0),
+		    (unsigned long long)env_u(e, ENV_M_GROUPS, 0));
 }
 
 static int
@@ -108,7 +116,8 @@ const struct cli_command cli_pub = {
     .help = "BODY is JSON, @FILE or - (standard input); none is an empty body.\n\n"
 	    "  taxi pub notes.today '{\"text\":\"hello\"}'\n"
 	    "  taxi pub --key plate-7 plate.moved @moved.json\n\n"
-	    "Prints the seq in the journal and how many groups will get it.  A topic below live. is not stored.\n",
+	    "Prints the seq in the journal and how many groups will get it.  A topic below live. "
+	    "is not stored.\n",
     .min_operands = 1,
     .max_operands = 2,
     .rows = pub_rows,
@@ -135,7 +144,8 @@ const struct cli_command cli_trigger_publish = {
     .operands = "FILE",
     .about = "Hand a trigger (JSON file, - is standard input) to the control tower",
     .help = "  taxi trigger publish plate-transfer.json\n\n"
-	    "The control tower checks it and publishes it; printed are its uuid, its topic and how many groups of workers\n"
+	    "The control tower checks it and publishes it; printed are its uuid, its topic and how "
+	    "many groups of workers\n"
 	    "will get it.  What is wrong with a refused one is listed field by field.\n",
     .min_operands = 1,
     .max_operands = 1,

@@ -56,7 +56,8 @@ cli_error(const struct env *err)
 			fprintf(stderr, "%s\n", buf_cstr(&b));
 		buf_fini(&b);
 	}
-	return code == ERR_NOT_FOUND || code == ERR_NO_WORKERS || code == ERR_GONE ? CLI_NOT_FOUND : CLI_FAILED;
+	return code == ERR_NOT_FOUND || code == ERR_NO_WORKERS || code == ERR_GONE ? CLI_NOT_FOUND
+										   : CLI_FAILED;
 }
 
 void
@@ -164,8 +165,8 @@ cli_body(const char *operand, struct buf *out)
 	if (rc == 0) {
 		rc = json_to_mp(buf_span(&text), out, &err);
 		if (rc != 0)
-			fprintf(stderr, "taxi: the body is not JSON: line %d, column %d: %s\n", err.line, err.column,
-			    err.text);
+			fprintf(stderr, "taxi: the body is not JSON: line %d, column %d: %s\n",
+			    err.line, err.column, err.text);
 	}
 	buf_fini(&text);
 	return rc;

@@ -7,7 +7,14 @@
 #include "proto/sock.h"
 
 static const struct cli_command *const commands[] = {
-    &cli_pub, &cli_req, &cli_sub, &cli_trigger_publish, &cli_services, &cli_groups, &cli_peers, &cli_stats,
+    &cli_pub,
+    &cli_req,
+    &cli_sub,
+    &cli_trigger_publish,
+    &cli_services,
+    &cli_groups,
+    &cli_peers,
+    &cli_stats,
 };
 #define NCOMMANDS (sizeof commands / sizeof commands[0])
 
@@ -16,17 +23,23 @@ static struct cli cli;
 static const struct opt common_rows[] = {
     {"bus", OPT_STR, &cli.bus, "tcp://127.0.0.1:5570", 0, 0, 0, "where the broker listens"},
     {"output", OPT_STR, &cli.output, "table", 0, 0, 0, "table or json (short: -o)"},
-    {"timeout", OPT_INT, &cli.timeout_ms, "5000", 1, LIMIT_TTL_MS, 0, "how long to wait for an answer, in ms"},
+    {"timeout", OPT_INT, &cli.timeout_ms, "5000", 1, LIMIT_TTL_MS, 0,
+	"how long to wait for an answer, in ms"},
 };
 
 static void
 usage(FILE *f)
 {
-	fputs("taxi: publish, request and look at the Taxiway bus\n\nusage: taxi COMMAND [OPTIONS] [OPERANDS]\n\n", f);
+	fputs("taxi: publish, request and look at the Taxiway bus\n\nusage: taxi COMMAND [OPTIONS] "
+	      "[OPERANDS]\n\n",
+	    f);
 	for (size_t i = 0; i < NCOMMANDS; i++)
-		fprintf(f, "  %-16s %-18s %s\n", commands[i]->name, commands[i]->operands, commands[i]->about);
-	fputs("\n`taxi COMMAND --help` teaches one command.  $TAXI_BUS and the options of every command mean the same.\n"
-	      "exit codes: 0 done, 1 the bus said no, 2 wrong use, 3 not found or nobody serves it, 4 no broker answers\n",
+		fprintf(f, "  %-16s %-18s %s\n", commands[i]->name, commands[i]->operands,
+		    commands[i]->about);
+	fputs("\n`taxi COMMAND --help` teaches one command.  $TAXI_BUS and the options of every "
+	      "command mean the same.\n"
+	      "exit codes: 0 done, 1 the bus said no, 2 wrong use, 3 not found or nobody serves "
+	      "it, 4 no broker answers\n",
 	    f);
 }
 
@@ -69,7 +82,7 @@ flags_first(const struct opt_table *tables, size_t n, int argc, char **argv)
 
 	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "-o") == 0)
-			argv[i] = (char *)(uintptr_t)"--output";
+			argv[i] = (char *)(uintptr_t) "--output";
 		if (argv[i][0] != '-' || argv[i][1] == '\0') {
 			operands[nops++] = argv[i];
 			continue;
@@ -80,7 +93,7 @@ flags_first(const struct opt_table *tables, size_t n, int argc, char **argv)
 			out[nout++] = argv[++i];
 	}
 	if (i < argc || nops > 0)
-		out[nout++] = (char *)(uintptr_t)"--";
+		out[nout++] = (char *)(uintptr_t) "--";
 	for (int k = 0; k < nops; k++)
 		out[nout++] = operands[k];
 	for (i++; i < argc; i++)
@@ -109,7 +122,8 @@ run(const struct cli_command *cmd, int argc, char **argv)
 	    {"TAXI_", cmd->name, cmd->rows, cmd->nrows},
 	    {"TAXI_", "every command", common_rows, sizeof common_rows / sizeof common_rows[0]},
 	};
-	char *text = xasprintf("taxi %s [OPTIONS] %s\n\n%s.\n\n%s", cmd->name, cmd->operands, cmd->about, cmd->help);
+	char *text = xasprintf(
+	    "taxi %s [OPTIONS] %s\n\n%s.\n\n%s", cmd->name, cmd->operands, cmd->about, cmd->help);
 	int rest, got;
 
 	flags_first(tables, 2, argc, argv);
@@ -119,7 +133,8 @@ run(const struct cli_command *cmd, int argc, char **argv)
 	if (got != 0)
 		return got > 0 ? 0 : CLI_USAGE;
 	if (argc - rest < cmd->min_operands || argc - rest > cmd->max_operands) {
-		fprintf(stderr, "taxi %s: expected %s\n", cmd->name, cmd->operands[0] ? cmd->operands : "no operands");
+		fprintf(stderr, "taxi %s: expected %s\n", cmd->name,
+		    cmd->operands[0] ? cmd->operands : "no operands");
 		return CLI_USAGE;
 	}
 	if (strcmp(cli.output, "table") != 0 && strcmp(cli.output, "json") != 0) {

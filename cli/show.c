@@ -39,14 +39,16 @@ headings(struct cli_table *t, const char *const *names, unsigned n)
 
 /* Calls row for every element of the array under `key` of the answer. */
 static void
-each(const struct env *e, const char *key, struct cli_table *t, void (*row)(struct cli_table *, const msgpack_object *))
+each(const struct env *e, const char *key, struct cli_table *t,
+    void (*row)(struct cli_table *, const msgpack_object *))
 {
 	const msgpack_object *list;
 	struct doc d;
 
 	if (doc_parse(&d, e->body) == 0) {
 		list = doc_get(&d.root, key);
-		for (uint32_t i = 0; list && list->type == MSGPACK_OBJECT_ARRAY && i < list->via.array.size; i++)
+		for (uint32_t i = 0;
+		     list && list->type == MSGPACK_OBJECT_ARRAY && i < list->via.array.size; i++)
 			row(t, &list->via.array.ptr[i]);
 	}
 	cli_table_print(t);
@@ -69,7 +71,8 @@ service_row(struct cli_table *t, const msgpack_object *o)
 static void
 print_services(struct cli *c, const struct env *e)
 {
-	static const char *const names[] = {"NAME", "VERSION", "KIND", "PATTERN", "GROUP", "WORKERS"};
+	static const char *const names[] = {
+	    "NAME", "VERSION", "KIND", "PATTERN", "GROUP", "WORKERS"};
 	struct cli_table t;
 
 	(void)c;
@@ -96,8 +99,8 @@ group_row(struct cli_table *t, const msgpack_object *o)
 static void
 print_groups(struct cli *c, const struct env *e)
 {
-	static const char *const names[] = {"GROUP", "PATTERN", "STATE", "OWED", "IN-FLIGHT", "WORKERS", "OLDEST-S", "ACKED",
-	    "REDELIVERED", "DEAD", "DROPPED"};
+	static const char *const names[] = {"GROUP", "PATTERN", "STATE", "OWED", "IN-FLIGHT",
+	    "WORKERS", "OLDEST-S", "ACKED", "REDELIVERED", "DEAD", "DROPPED"};
 	struct cli_table t;
 
 	(void)c;
@@ -120,7 +123,8 @@ peer_row(struct cli_table *t, const msgpack_object *o)
 static void
 print_peers(struct cli *c, const struct env *e)
 {
-	static const char *const names[] = {"SESSION", "IDENTITY", "SUBS", "IN-FLIGHT", "BYTES", "SINCE-S", "LAST-MS"};
+	static const char *const names[] = {
+	    "SESSION", "IDENTITY", "SUBS", "IN-FLIGHT", "BYTES", "SINCE-S", "LAST-MS"};
 	struct cli_table t;
 
 	(void)c;
@@ -137,7 +141,8 @@ stat_rows(struct cli_table *t, const char *prefix, const msgpack_object *o)
 		struct span k = doc_span(&o->via.map.ptr[i].key), s = doc_span(v);
 		char name[256];
 
-		snprintf(name, sizeof name, "%s%s%.*s", prefix, prefix[0] ? "." : "", (int)k.n, (const char *)k.p);
+		snprintf(name, sizeof name, "%s%s%.*s", prefix, prefix[0] ? "." : "", (int)k.n,
+		    (const char *)k.p);
 		if (v->type == MSGPACK_OBJECT_MAP) {
 			stat_rows(t, name, v);
 			continue;
@@ -196,7 +201,8 @@ run_stats(struct cli *c, int argc, char **argv)
 {
 	char topic[LIMIT_TOPIC + 1];
 
-	snprintf(topic, sizeof topic, argc > 0 ? "sys.stats.%s" : "sys.stats", argc > 0 ? argv[0] : "");
+	snprintf(
+	    topic, sizeof topic, argc > 0 ? "sys.stats.%s" : "sys.stats", argc > 0 ? argv[0] : "");
 	return ask(c, topic, print_stats);
 }
 
@@ -212,8 +218,9 @@ const struct cli_command cli_groups = {
     .name = "groups",
     .operands = "",
     .about = "Every durable group: what it is owed, what is in flight, who works",
-    .help = "OWED counts envelopes not yet acknowledged, OLDEST-S is the age of the oldest of them.\n\n"
-	    "  taxi groups\n  taxi groups -o json | jq '.groups[] | select(.owed > 0)'\n",
+    .help =
+	"OWED counts envelopes not yet acknowledged, OLDEST-S is the age of the oldest of them.\n\n"
+	"  taxi groups\n  taxi groups -o json | jq '.groups[] | select(.owed > 0)'\n",
     .run = run_groups,
 };
 

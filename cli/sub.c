@@ -15,9 +15,12 @@ static struct {
 } opt;
 
 static const struct opt rows[] = {
-    {"group", OPT_STR, &opt.group, "", 0, 0, 0, "work as a member of this durable group and acknowledge what was printed"},
-    {"from", OPT_STR, &opt.from, "new", 0, 0, 0, "where a group that does not exist yet begins: new or all"},
-    {"count", OPT_INT, &opt.count, "0", 0, INT64_MAX, 0, "end after this many envelopes; 0 is never"},
+    {"group", OPT_STR, &opt.group, "", 0, 0, 0,
+	"work as a member of this durable group and acknowledge what was printed"},
+    {"from", OPT_STR, &opt.from, "new", 0, 0, 0,
+	"where a group that does not exist yet begins: new or all"},
+    {"count", OPT_INT, &opt.count, "0", 0, INT64_MAX, 0,
+	"end after this many envelopes; 0 is never"},
 };
 
 struct tail {
@@ -39,7 +42,8 @@ print_msg(const struct cli *c, const struct worker_msg *m)
 		json_put_str(&b, m->env.topic);
 		buf_printf(&b, ",\"id\":\"%s\"", id);
 		if (env_has(&m->head, ENV_M_SEQ))
-			buf_printf(&b, ",\"seq\":%llu", (unsigned long long)env_u(&m->head, ENV_M_SEQ, 0));
+			buf_printf(
+			    &b, ",\"seq\":%llu", (unsigned long long)env_u(&m->head, ENV_M_SEQ, 0));
 		buf_puts(&b, ",\"body\":");
 	} else {
 		buf_put(&b, m->env.topic.p, m->env.topic.n);
@@ -100,7 +104,9 @@ run_sub(struct cli *c, int argc, char **argv)
 
 	(void)argc;
 	if (!topic_is_pattern(span_str(argv[0]))) {
-		fprintf(stderr, "taxi: '%s' is no pattern: tokens joined by dots, * for one, > at the end for the rest\n",
+		fprintf(stderr,
+		    "taxi: '%s' is no pattern: tokens joined by dots, * for one, > at the end for "
+		    "the rest\n",
 		    argv[0]);
 		return CLI_USAGE;
 	}
@@ -127,7 +133,8 @@ const struct cli_command cli_sub = {
     .help = "  taxi sub 'trigger.>'\n"
 	    "  taxi sub -o json 'status.*' | jq .body.status\n"
 	    "  taxi sub --group audit --from all 'rows.in'\n\n"
-	    "Without --group it watches and disturbs nobody.  Ends with Ctrl-C or after --count envelopes.\n",
+	    "Without --group it watches and disturbs nobody.  Ends with Ctrl-C or after --count "
+	    "envelopes.\n",
     .min_operands = 1,
     .max_operands = 1,
     .rows = rows,
