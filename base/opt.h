@@ -39,7 +39,8 @@ struct opt_table {
 /* Reads every row of every table.  Wrong use (unknown flag, bad value, a required row absent) prints
  * one line that names the option and what was expected, and returns -1: the caller exits 100.
  * --help prints `usage` and all rows, --version prints the version; both return 1: the caller exits
- * 0.  `rest` gets the index in argv of the first operand; "--" ends the flags. */
+ * 0.  `rest` gets the index in argv of the first operand; "--" ends the flags; with
+ * rest NULL an operand is wrong use.  An empty environment variable counts as not set. */
 int opt_parse(const struct opt_table *t, size_t n, const char *usage, int argc, char **argv, int *rest);
 
 #endif
