@@ -24,7 +24,8 @@ enum env_verb {
 };
 
 /* Meta keys this version knows.  U: unsigned integer; T: bool (0 or 1 in .u); S: str; B: bin;
- * A: any object, kept raw.  The limit is a value for U, bytes for S and B. */
+ * A: any object, kept raw.  The limit is a value for U, bytes for S and B; dig, root and epoch are
+ * exactly that long, so that whoever has one may copy it. */
 #define ENV_METAS(X) \
 	X(KEY, key, S, LIMIT_KEY) X(DIG, dig, B, LIMIT_DIG) X(EXP, exp, U, INT64_MAX) \
 	X(SRC, src, S, LIMIT_SRC) X(CUR, cur, B, LIMIT_CUR) X(WAS, was, B, LIMIT_CUR) \
@@ -108,8 +109,10 @@ void env_init(struct env *e, enum env_verb verb, struct span topic, const uint8_
  * except that it is one object or absent when `scan_body`. */
 enum err env_decode(struct env *e, struct span frame, bool scan_body, const char **why);
 
-/* Append the frame to out; ERR_OK or ERR_TOO_BIG (over LIMIT_HEADER or LIMIT_FRAME; MSG may be
- * LIMIT_FRAME_RX).  An absent body is written as nothing. */
+/* Append the frame to out; ERR_OK, ERR_TOO_BIG (over LIMIT_HEADER or LIMIT_FRAME; MSG may be
+ * LIMIT_FRAME_RX; or `out` failed), or ERR_BAD_ENVELOPE when no reader would take the header (a value
+ * over its limit, text that is no UTF-8, a raw value that is no msgpack); out is then as it was.  The
+ * topic is not checked.  An absent body is written as nothing. */
 enum err env_encode(const struct env *e, struct buf *out) __attribute__((warn_unused_result));
 
 /* An ERR answering `id`.  `text` becomes detail {detail: text}; NULL for none. */

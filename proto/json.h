@@ -12,14 +12,16 @@ struct json_error {
 };
 
 /* One JSON value, nothing after it but white space, nesting <= LIMIT_NEST, no duplicate keys, UTF-8
- * (RFC 8259).  Appends msgpack to out; 0, or -1 with err filled (err may be NULL). */
+ * (RFC 8259), at most LIMIT_BODY_ELEMENTS values; a NUL in a key is refused, in a string it is kept.
+ * Appends msgpack to out; 0, or -1 with err filled (err may be NULL) and nothing appended. */
 int json_to_mp(struct span text, struct buf *out, struct json_error *err) __attribute__((warn_unused_result));
 
 /* Appends JSON for the one msgpack object in `body` (empty or absent is null).  `indent` 0 is compact.
- * 0, or -1: not msgpack within the limits, or out failed. */
+ * NaN and infinities are written as null.  0, or -1 and nothing appended: not msgpack within the
+ * limits, holds an ext or a map key that is no str, or out failed. */
 int json_from_mp(struct span body, struct buf *out, int indent) __attribute__((warn_unused_result));
 
-/* Appends a JSON string literal with its quotes. */
+/* Appends a JSON string literal with its quotes; a byte that is no UTF-8 becomes U+FFFD. */
 void json_put_str(struct buf *out, struct span s);
 
 #endif
