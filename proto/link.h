@@ -1,17 +1,20 @@
 #ifndef PROTO_LINK_H
 #define PROTO_LINK_H
-/* A connection to the broker that heals: a DEALER, a PING each second from the loop, and a new socket
- * when PONGs stay away.  `up` runs whenever the broker has a new record of us (first PONG, broker restart,
- * our silence): subscribe and resend then.  Single-threaded, on one loop. */
+/* A connection to the broker that heals: a DEALER, a PING each second from the loop, and a new
+ * socket when PONGs stay away.  `up` runs whenever the broker has a new record of us (first PONG,
+ * broker restart, our silence): subscribe and resend then.  Single-threaded, on one loop. */
 #include "proto/env.h"
 #include "proto/loop.h"
 
 struct link;
 
 struct link_ops {
-	void (*up)(void *arg);	 /* a new (epoch, session) */
-	void (*down)(void *arg); /* PONGs are missed, or the session is void: deliveries of before are void */
-	void (*in)(void *arg, const struct env *e, struct span frame); /* everything but PONG; borrowed */
+	void (*up)(void *arg); /* a new (epoch, session) */
+	void (*down)(void
+		*arg); /* PONGs are missed, or the session is void: deliveries of before are void */
+	/* Everything but PONG, a PACK frame by frame; borrowed.  Must not free the link or a
+	 * listener. */
+	void (*in)(void *arg, const struct env *e, struct span frame);
 	/* Room again after a link_send that said EAGAIN. */
 	void (*ready)(void *arg);
 	void *arg;
@@ -20,11 +23,16 @@ struct link_ops {
 /* `endpoint` is copied.  The link keeps trying from the first turn of the loop on. */
 struct link *link_new(struct loop *l, const char *endpoint);
 void link_free(struct link *k);
-/* Listeners are called in the order they were added. */
+/* Listeners are called in the order they were added; ops is copied, any member but arg may be NULL.
+ */
 void link_listen(struct link *k, const struct link_ops *ops);
+/* The listener with this arg hears no more.  Not from inside a listener. */
+void link_unlisten(struct link *k, const void *arg);
 
-/* Hand a frame to the socket.  0; -1: not now (down, or the socket's queue is full): `ready` or `up`
- * will run.  Nothing is queued here. */
+/* Hand a frame over.  0; -1: not now (down, or the socket's queue is full): `ready` or `up` will
+ * run.  When the broker takes PACK, small frames wait for the end of the turn and travel together
+ * (<= LIMIT_PACK; order is kept); they are gone, like anything under way, when the link goes down.
+ */
 int link_send(struct link *k, struct span frame) __attribute__((warn_unused_result));
 bool link_is_up(const struct link *k);
 struct loop *link_loop(struct link *k);
@@ -32,5 +40,6 @@ struct loop *link_loop(struct link *k);
 uint64_t link_generation(const struct link *k);
 /* Frames that came and could not be decoded. */
 uint64_t link_bad_frames(const struct link *k);
+const char *link_endpoint(const struct link *k);
 
 #endif

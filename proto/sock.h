@@ -5,10 +5,12 @@
 #include <czmq.h>
 #include "base/span.h"
 
-/* Once, before any socket and any thread: blocks SIGTERM, SIGINT, SIGHUP, takes czmq's handlers away. */
+/* Once, before any socket and any thread: blocks SIGTERM, SIGINT, SIGHUP, takes czmq's handlers
+ * away. */
 void sock_process_init(void);
 
-/* ROUTER for the bus: MANDATORY, no linger, MAXMSGSIZE, HWM as the last resort.  Binds every endpoint. */
+/* ROUTER for the bus: MANDATORY, no linger, MAXMSGSIZE, HWM as the last resort.  Binds every
+ * endpoint. */
 zsock_t *sock_router(const char *const *endpoints, size_t n);
 /* XPUB for the feed (XPUB_NODROP off: the one socket that may drop). */
 zsock_t *sock_xpub(const char *endpoint);

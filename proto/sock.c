@@ -1,0 +1,218 @@
+#include "proto/sock.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+#include "proto/limits.h"
+
+/* Counts of messages, so only the last resort: what really bounds are credit and bytes pending. */
+#define HWM_ROUTER 100000
+#define HWM_FEED 10000
+#define HWM_DEALER_OUT 10000
+#define HWM_DEALER_IN 100000
+
+void
+sock_process_init(void)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+	/* Before zsys_init: else czmq's handler stops every zloop at the first SIGTERM. */
+	zsys_handler_set(NULL);
+	(void)zsys_init();
+	zsys_set_logstream(stderr);
+}
+
+static int
+set_int(void *s, int option, int value)
+{
+	return zmq_setsockopt(s, option, &value, sizeof value);
+}
+
+/* What every socket has. */
+static int
+set_common(void *s)
+{
+	const int64_t maxmsg = LIMIT_MAXMSG;
+
+	if (set_int(s, ZMQ_LINGER, 0) != 0 || set_int(s, ZMQ_HANDSHAKE_IVL, 5000) != 0 ||
+	    set_int(s, ZMQ_TCP_KEEPALIVE, 1) != 0 || set_int(s, ZMQ_TCP_KEEPALIVE_IDLE, 30) != 0 ||
+	    set_int(s, ZMQ_TCP_KEEPALIVE_INTVL, 10) != 0 ||
+	    set_int(s, ZMQ_TCP_KEEPALIVE_CNT, 3) != 0 || set_int(s, ZMQ_IPV6, 1) != 0)
+		return -1;
+	return zmq_setsockopt(s, ZMQ_MAXMSGSIZE, &maxmsg, sizeof maxmsg);
+}
+
+static int
+set_hwm(void *s, int out, int in)
+{
+	return set_int(s, ZMQ_SNDHWM, out) != 0 || set_int(s, ZMQ_RCVHWM, in) != 0 ? -1 : 0;
+}
+
+static zsock_t *
+make(int type, int hwm_out, int hwm_in)
+{
+	zsock_t *s = zsock_new(type);
+
+	if (s && set_common(zsock_resolve(s)) == 0 &&
+	    set_hwm(zsock_resolve(s), hwm_out, hwm_in) == 0)
+		return s;
+	log_error("socket_failed", LOG_I("type", type), LOG_S("reason", zmq_strerror(zmq_errno())));
+	zsock_destroy(&s);
+	return NULL;
+}
+
+static bool
+path_fits(const char *endpoint)
+{
+	const struct sockaddr_un *const un = NULL;
+	const size_t most = sizeof un->sun_path - 1;
+
+	if (strncmp(endpoint, "ipc://", 6) != 0 || strlen(endpoint + 6) <= most)
+		return true;
+	log_error("endpoint_too_long", LOG_S("endpoint", endpoint),
+	    LOG_U("path_bytes", strlen(endpoint + 6)), LOG_U("limit", most));
+	errno = ENAMETOOLONG;
+	return false;
+}
+
+static int
+bind_to(zsock_t *s, const char *endpoint)
+{
+	if (!path_fits(endpoint))
+		return -1;
+	if (zmq_bind(zsock_resolve(s), endpoint) == 0)
+		return 0;
+	log_error(
+	    "bind_failed", LOG_S("endpoint", endpoint), LOG_S("reason", zmq_strerror(zmq_errno())));
+	return -1;
+}
+
+static int
+connect_to(zsock_t *s, const char *endpoint)
+{
+	if (!path_fits(endpoint))
+		return -1;
+	if (zmq_connect(zsock_resolve(s), endpoint) == 0)
+		return 0;
+	log_error("connect_failed", LOG_S("endpoint", endpoint),
+	    LOG_S("reason", zmq_strerror(zmq_errno())));
+	return -1;
+}
+
+zsock_t *
+sock_router(const char *const *endpoints, size_t n)
+{
+	zsock_t *s = make(ZMQ_ROUTER, HWM_ROUTER, HWM_ROUTER);
+
+	if (s == NULL)
+		return NULL;
+	if (set_int(zsock_resolve(s), ZMQ_ROUTER_MANDATORY, 1) != 0 ||
+	    set_int(zsock_resolve(s), ZMQ_ROUTER_HANDOVER, 0) != 0 ||
+	    set_int(zsock_resolve(s), ZMQ_BACKLOG, 1024) != 0)
+		goto fail;
+	for (size_t i = 0; i < n; i++)
+		if (bind_to(s, endpoints[i]) != 0)
+			goto fail;
+	return s;
+fail:
+	zsock_destroy(&s);
+	return NULL;
+}
+
+zsock_t *
+sock_xpub(const char *endpoint)
+{
+	zsock_t *s = make(ZMQ_XPUB, HWM_FEED, HWM_FEED);
+
+	if (s == NULL)
+		return NULL;
+	if (set_int(zsock_resolve(s), ZMQ_XPUB_NODROP, 0) != 0 ||
+	    set_int(zsock_resolve(s), ZMQ_BACKLOG, 1024) != 0 || bind_to(s, endpoint) != 0)
+		zsock_destroy(&s);
+	return s;
+}
+
+zsock_t *
+sock_dealer(const char *endpoint)
+{
+	zsock_t *s = make(ZMQ_DEALER, HWM_DEALER_OUT, HWM_DEALER_IN);
+
+	if (s == NULL)
+		return NULL;
+	if (set_int(zsock_resolve(s), ZMQ_IMMEDIATE, 1) != 0 ||
+	    set_int(zsock_resolve(s), ZMQ_CONNECT_TIMEOUT, 5000) != 0 ||
+	    set_int(zsock_resolve(s), ZMQ_RECONNECT_IVL, 50) != 0 ||
+	    set_int(zsock_resolve(s), ZMQ_RECONNECT_IVL_MAX, 250) != 0 ||
+	    connect_to(s, endpoint) != 0)
+		zsock_destroy(&s);
+	return s;
+}
+
+zsock_t *
+sock_sub(const char *endpoint, const char *prefix)
+{
+	zsock_t *s = make(ZMQ_SUB, HWM_FEED, HWM_FEED);
+
+	if (s == NULL)
+		return NULL;
+	if (zmq_setsockopt(zsock_resolve(s), ZMQ_SUBSCRIBE, prefix, strlen(prefix)) != 0 ||
+	    connect_to(s, endpoint) != 0)
+		zsock_destroy(&s);
+	return s;
+}
+
+int
+sock_send(zsock_t *s, struct span peer, struct span frame)
+{
+	void *z = zsock_resolve(s);
+
+	if (peer.p && zmq_send(z, peer.p, peer.n, ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1)
+		return -1;
+	return zmq_send(z, frame.p, frame.n, ZMQ_DONTWAIT) == -1 ? -1 : 0;
+}
+
+/* The host of "tcp://host:port", without brackets. */
+static bool
+tcp_host(const char *endpoint, char *host, size_t size)
+{
+	const char *from = endpoint + strlen("tcp://"), *to = strrchr(from, ':');
+
+	if (to && *from == '[' && to[-1] == ']') {
+		from++;
+		to--;
+	}
+	if (to == NULL || to < from || (size_t)(to - from) >= size)
+		return false;
+	memcpy(host, from, (size_t)(to - from));
+	host[to - from] = '\0';
+	return true;
+}
+
+bool
+sock_is_local(const char *endpoint)
+{
+	char host[128];
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (strncmp(endpoint, "ipc://", 6) == 0 || strncmp(endpoint, "inproc://", 9) == 0)
+		return true;
+	if (strncmp(endpoint, "tcp://", 6) != 0 || !tcp_host(endpoint, host, sizeof host))
+		return false;
+	if (strcmp(host, "localhost") == 0 || strcmp(host, "lo") == 0)
+		return true;
+	if (inet_pton(AF_INET, host, &v4) == 1)
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
