@@ -7,10 +7,7 @@
 static void
 stored(void *arg, const struct env *e)
 {
-	if (e->verb == ENV_OK)
-		worker_ack(arg);
-	else
-		worker_nak(arg, -1, "the results could not be stored");
+	e->verb == ENV_OK ? worker_ack(arg) : worker_nak(arg, -1, "the results could not be stored");
 }
 
 /* One item of a BATCH: its id depends on the trigger alone, so the broker knows a repeat after a crash. */
@@ -53,14 +50,15 @@ work(void *arg, struct worker_msg *m)
 static int
 start(void *state, struct svc *s)
 {
-	(void)state;
-	worker_sub(svc_worker(s), &(struct worker_sub_spec){
-	    .pattern = "trigger.OT-2.v1alpha1.>", .group = "example-c", .msg = work, .arg = s});
-	return 0;
+	struct worker_sub_spec spec = {.pattern = state, .group = "example-c", .msg = work, .arg = s};
+
+	return worker_sub(svc_worker(s), &spec) == NULL;
 }
 
 int
 main(int argc, char **argv)
 {
-	return svc_main(argc, argv, &(struct svc_spec){.name = "example-c", .about = "an example", .start = start}, NULL);
+	struct svc_spec spec = {.name = "example-c", .about = "an example", .start = start};
+
+	return svc_main(argc, argv, &spec, "trigger.OT-2.v1alpha1.>");
 }

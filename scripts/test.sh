@@ -1,0 +1,60 @@
+#!/bin/sh
+# Everything CI needs, on a clean clone with nothing running: dependencies, lint, unit tests (address + undefined and
+# thread sanitizer), short fuzzing, protocol vectors, system tests on real processes, chaos, and up.sh from nothing.
+#
+#   scripts/test.sh            all of it
+#   scripts/test.sh STEP…      some of: lint unit fuzz system chaos up
+set -eu
+cd "$(dirname "$0")/.."
+[ $# -gt 0 ] || set -- lint unit fuzz system chaos up
+scripts/deps.sh
+export WERROR=1
+jobs=$(nproc)
+started=$(date +%s)
+
+step() { printf '\n== %s  (%s s)\n' "$*" "$(($(date +%s) - started))"; }
+# make -s: only what goes wrong and what the tests say.
+mk() { make -s -j"$jobs" "$@"; }
+py() { /usr/bin/python3 -m pytest -q -p no:cacheprovider --color=no "$@"; }
+
+for s in "$@"; do
+	case $s in
+	lint)
+		step lint
+		mk lint
+		;;
+	unit)
+		step 'unit tests, address and undefined sanitizer'
+		mk BUILD=asan all units
+		make -s BUILD=asan check
+		step 'unit tests, thread sanitizer'
+		mk BUILD=tsan units
+		make -s BUILD=tsan check
+		;;
+	fuzz)
+		step "fuzzers, ${FUZZ_SECS:-20} s each"
+		mk fuzzers
+		make -s FUZZ_SECS="${FUZZ_SECS:-20}" fuzz
+		;;
+	system)
+		step 'vectors and system tests, on the address sanitizer build'
+		mk BUILD=asan all examples
+		TAXI_BIN=build/asan/bin TAXI_SLOW=3 py tests/interop tests/system
+		;;
+	chaos)
+		step 'chaos, a short round on the release build'
+		mk BUILD=release all
+		make -s chaos ROUNDS="${ROUNDS:-3}"
+		;;
+	up)
+		step 'up.sh from nothing, twice'
+		mk BUILD=release all
+		py tests/up
+		;;
+	*)
+		echo "test.sh: unknown step '$s'; there are: lint unit fuzz system chaos up" >&2
+		exit 2
+		;;
+	esac
+done
+step 'all green'
