@@ -27,11 +27,11 @@ enum journal_kind {
 	JOURNAL_PUT,	     /* records and/or a cursor, all or none */
 	JOURNAL_GROUP,	     /* create, or change the settings of, a group */
 	JOURNAL_GROUP_STATE, /* floor, acked set, tries of a group: an opaque blob */
-	JOURNAL_GROUP_DEL,   /* of no group: ERR_OK */
+	JOURNAL_GROUP_DEL,   /* u.group.name; of no group: ERR_OK */
 	JOURNAL_DEAD,	     /* a dead letter */
-	JOURNAL_DEAD_DROP,
+	JOURNAL_DEAD_DROP,   /* u.dead.no */
 	JOURNAL_CLAIM,	     /* path -> name, first claim wins */
-	JOURNAL_CLAIM_DEL,   /* of no claim: ERR_OK */
+	JOURNAL_CLAIM_DEL,   /* u.claim.path; of no claim: ERR_OK */
 	JOURNAL_TRIM,	     /* delete records below a seq, at most 1,000 an operation */
 };
 

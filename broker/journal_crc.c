@@ -1,0 +1,81 @@
+#include "broker/journal_crc.h"
+
+#include <pthread.h>
+
+#define POLY 0x82F63B78u /* reflected */
+
+static uint32_t tab[8][256];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void
+fill(void)
+{
+	for (uint32_t i = 0; i < 256; i++) {
+		uint32_t c = i;
+
+		for (int k = 0; k < 8; k++)
+			c = (c >> 1) ^ ((c & 1) != 0 ? POLY : 0);
+		tab[0][i] = c;
+	}
+	for (unsigned t = 1; t < 8; t++) {
+		for (unsigned i = 0; i < 256; i++)
+			tab[t][i] = (tab[t - 1][i] >> 8) ^ tab[0][tab[t - 1][i] & 0xff];
+	}
+}
+
+void
+journal_crc_init(void)
+{
+	(void)pthread_once(&once, fill);
+}
+
+static uint32_t
+le32(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+uint32_t
+journal_crc(uint32_t crc, const void *bytes, size_t n)
+{
+	const uint8_t *p = bytes;
+
+	crc = ~crc;
+	for (; n >= 8; n -= 8, p += 8) {
+		uint32_t a = crc ^ le32(p), b = le32(p + 4);
+
+		crc = tab[7][a & 0xff] ^ tab[6][(a >> 8) & 0xff] ^ tab[5][(a >> 16) & 0xff] ^
+		    tab[4][a >> 24] ^ tab[3][b & 0xff] ^ tab[2][(b >> 8) & 0xff] ^
+		    tab[1][(b >> 16) & 0xff] ^ tab[0][b >> 24];
+	}
+	for (; n > 0; n--, p++)
+		crc = (crc >> 8) ^ tab[0][(crc ^ *p) & 0xff];
+	return ~crc;
+}
+
+static uint8_t *
+put64(uint8_t *p, uint64_t v)
+{
+	for (int i = 0; i < 8; i++)
+		*p++ = (uint8_t)(v >> (8 * i));
+	return p;
+}
+
+uint32_t
+journal_crc_row(const struct journal_row *r)
+{
+	uint8_t h[6 * 8 + sizeof r->id], *p = h;
+	uint32_t c;
+
+	p = put64(p, r->seq);
+	p = put64(p, (uint64_t)r->at_ms);
+	p = put64(p, (uint64_t)r->exp_ms);
+	p = put64(p, r->topic.n);
+	p = put64(p, r->key.p == NULL ? UINT64_MAX : r->key.n);
+	p = put64(p, r->frame.n);
+	memcpy(p, r->id, sizeof r->id);
+	c = journal_crc(0, h, sizeof h);
+	c = journal_crc(c, r->topic.p, r->topic.n);
+	c = journal_crc(c, r->key.p, r->key.n);
+	return journal_crc(c, r->frame.p, r->frame.n);
+}

@@ -1,0 +1,17 @@
+#ifndef BROKER_JOURNAL_EXEC_H
+#define BROKER_JOURNAL_EXEC_H
+/* One operation, inside the writer's transaction.  Functions return SQLite's result: anything but
+ * SQLITE_OK ends the transaction.  What the peer is told goes into op->err. */
+#include "broker/journal_write.h"
+
+int journal_exec_prepare(struct journal_writer *w);
+int journal_exec_recover(struct journal_writer *w); /* w->pos as the file has it */
+
+int journal_exec(struct journal_writer *w, struct journal_op *op);
+int journal_exec_meta(struct journal_writer *w); /* writes the row `meta` as of w->pos */
+
+int journal_exec_begin(struct journal_writer *w);
+int journal_exec_commit(struct journal_writer *w);
+void journal_exec_rollback(struct journal_writer *w); /* harmless outside a transaction */
+
+#endif

@@ -1,0 +1,24 @@
+#ifndef BROKER_JOURNAL_SCHEMA_H
+#define BROKER_JOURNAL_SCHEMA_H
+/* The file behind the journal: who may open it, how it is laid out, how its connections are set.
+ * 0, or -1 after logging evt=journal_open_failed with the reason. */
+#include "broker/journal_db.h"
+
+#define JOURNAL_APPLICATION 0x54415849 /* "TAXI" */
+#define JOURNAL_FORMAT 1
+#define JOURNAL_FILE "journal.db"
+#define JOURNAL_LOCK "journal.lock"
+
+/* An exclusive flock on <dir>/journal.lock: the descriptor, or -1. */
+int journal_schema_lock(const char *dir);
+
+/* The writer's connection.  A new file gets its tables; one that is not a journal, or of a newer format, is
+ * refused and left as it is. */
+int journal_schema_writer(struct journal_db *d, const char *dir);
+/* A connection that only reads; the writer's is open already. */
+int journal_schema_reader(struct journal_db *d, const char *dir);
+
+/* log evt=journal_open_failed with SQLite's own words. */
+void journal_schema_complain(const struct journal_db *d, const char *dir, const char *what);
+
+#endif

@@ -1,0 +1,405 @@
+#include "broker/journal_impl.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/die.h"
+#include "base/log.h"
+#include "broker/journal_reader.h"
+#include "broker/journal_schema.h"
+#include "broker/journal_write.h"
+
+#define TIDY_AFTER_MS 20
+
+/* What the writer's thread tells the loop about itself, under the mutex. */
+struct report {
+	uint64_t commits, records, repeats, bytes, kept;
+	uint32_t commit_us[JOURNAL_COMMITS];
+};
+
+struct sqlite {
+	struct journal j;
+	int lock_fd;
+	struct journal_reader reader; /* loop's thread */
+	struct list pending;	      /* loop's thread: submitted, not flushed */
+	struct list reaped;	      /* loop's thread: taken from `done`, not yet given out */
+
+	pthread_mutex_t mu;
+	pthread_cond_t wake;
+	struct list queue, done; /* mu */
+	bool stop;		 /* mu */
+	struct report report;	 /* mu */
+
+	pthread_t thread;
+	bool running;
+	atomic_bool failed;
+	struct journal_writer writer; /* writer's thread, while it runs */
+};
+
+static struct sqlite *
+of(struct journal *j)
+{
+	return (struct sqlite *)(void *)j;
+}
+
+static void
+splice(struct list *to, struct list *from)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = to->prev;
+	to->prev->next = from->next;
+	from->prev->next = to;
+	to->prev = from->prev;
+	list_init(from);
+}
+
+/* An eventfd of our own, never near its limit: these two cannot fail. */
+static void
+event_set(int fd)
+{
+	(void)eventfd_write(fd, 1);
+}
+
+static void
+event_clear(int fd)
+{
+	eventfd_t n;
+
+	(void)eventfd_read(fd, &n);
+}
+
+/* ---- the writer's thread ---- */
+
+/* Waits for operations into `batch`.  With something to tidy up it waits only a moment.  false: the end. */
+static bool
+take(struct sqlite *s, struct list *batch)
+{
+	bool tidy = !atomic_load(&s->failed) && journal_write_untidy(&s->writer), more;
+	struct timespec until;
+	int rc = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += TIDY_AFTER_MS * 1000000L;
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_nsec -= 1000000000L;
+		until.tv_sec++;
+	}
+	pthread_mutex_lock(&s->mu);
+	while (list_empty(&s->queue) && !s->stop && rc == 0) {
+		if (tidy)
+			rc = pthread_cond_timedwait(&s->wake, &s->mu, &until);
+		else
+			rc = pthread_cond_wait(&s->wake, &s->mu);
+	}
+	splice(batch, &s->queue);
+	more = !s->stop || !list_empty(batch);
+	pthread_mutex_unlock(&s->mu);
+	return more;
+}
+
+static void
+report(struct report *r, const struct journal_writer *w)
+{
+	/* Only what is new: the ring is 4 KiB and this is on every commit's way. */
+	for (; r->commits < w->commits; r->commits++)
+		r->commit_us[r->commits % JOURNAL_COMMITS] =
+		    w->commit_us[r->commits % JOURNAL_COMMITS];
+	r->records = w->committed.records;
+	r->repeats = w->committed.repeats;
+	r->bytes = w->committed.bytes;
+	r->kept = w->committed.kept;
+}
+
+static void
+post(struct sqlite *s, struct list *batch)
+{
+	pthread_mutex_lock(&s->mu);
+	splice(&s->done, batch);
+	report(&s->report, &s->writer);
+	pthread_mutex_unlock(&s->mu);
+	event_set(s->j.fd);
+}
+
+static void
+set_failed(struct sqlite *s)
+{
+	atomic_store(&s->failed, true);
+	event_set(s->j.fd);
+}
+
+static void
+work(struct sqlite *s, struct list *batch)
+{
+	struct journal_op *op;
+
+	if (atomic_load(&s->failed)) {
+		LIST_EACH(op, batch, struct journal_op, node) {
+			op->err = ERR_STORE_FAILED;
+			op->head = s->writer.committed.head;
+			op->first = s->writer.committed.first;
+		}
+		post(s, batch);
+		return;
+	}
+	if (!journal_write_batch(&s->writer, batch, s->j.now_ms()))
+		set_failed(s);
+	post(s, batch);
+	/* After the answers are on their way: a checkpoint costs as much as many commits. */
+	if (!atomic_load(&s->failed) && !journal_write_checkpoint(&s->writer))
+		set_failed(s);
+}
+
+static void *
+run(void *arg)
+{
+	struct sqlite *s = arg;
+	struct list batch;
+
+	list_init(&batch);
+	while (take(s, &batch)) {
+		if (!list_empty(&batch))
+			work(s, &batch);
+		else if (!atomic_load(&s->failed) && !journal_write_tidy(&s->writer))
+			set_failed(s);
+	}
+	return NULL;
+}
+
+static int
+start(struct sqlite *s)
+{
+	sigset_t all, old;
+	int rc;
+
+	/* Signals are the loop's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(&s->thread, NULL, run, s);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc != 0) {
+		errno = rc;
+		log_error("journal_open_failed", LOG_S("what", "thread"), LOG_ERRNO());
+		return -1;
+	}
+	(void)pthread_setname_np(s->thread, "journal");
+	s->running = true;
+	return 0;
+}
+
+/* ---- the loop's thread ---- */
+
+static void
+sqlite_submit(struct journal *j, struct journal_op *op)
+{
+	list_push_back(&of(j)->pending, &op->node);
+}
+
+static void
+sqlite_flush(struct journal *j)
+{
+	struct sqlite *s = of(j);
+
+	if (list_empty(&s->pending))
+		return;
+	pthread_mutex_lock(&s->mu);
+	splice(&s->queue, &s->pending);
+	pthread_mutex_unlock(&s->mu);
+	pthread_cond_signal(&s->wake);
+}
+
+static void
+collect(struct sqlite *s)
+{
+	pthread_mutex_lock(&s->mu);
+	splice(&s->reaped, &s->done);
+	pthread_mutex_unlock(&s->mu);
+}
+
+static struct journal_op *
+sqlite_reap(struct journal *j)
+{
+	struct sqlite *s = of(j);
+	struct journal_op *op;
+
+	if (list_empty(&s->reaped))
+		collect(s);
+	if (list_empty(&s->reaped)) {
+		/* Clear, then look again: whatever is posted after the look sets it again.  What the
+		 * look finds may have been announced by what was cleared. */
+		event_clear(j->fd);
+		collect(s);
+		if (list_empty(&s->reaped))
+			return NULL;
+		event_set(j->fd);
+	}
+	op = LIST_FIRST(&s->reaped, struct journal_op, node);
+	list_remove(&op->node);
+	return op;
+}
+
+static bool
+sqlite_failed(const struct journal *j)
+{
+	return atomic_load(&((const struct sqlite *)(const void *)j)->failed);
+}
+
+static uint64_t
+sqlite_read(struct journal *j, uint64_t from, journal_row_fn *fn, void *arg)
+{
+	return journal_reader_page(&of(j)->reader, from, j->head, fn, arg);
+}
+
+static int
+sqlite_cursor(struct journal *j, struct span src, uint8_t **p, size_t *n)
+{
+	return journal_reader_cursor(&of(j)->reader, src, p, n);
+}
+
+static int
+sqlite_groups(struct journal *j, journal_group_fn *fn, void *arg)
+{
+	return journal_reader_groups(&of(j)->reader, fn, arg);
+}
+
+static int
+sqlite_dead_each(
+    struct journal *j, struct span group, uint64_t after, journal_dead_fn *fn, void *arg)
+{
+	return journal_reader_dead(&of(j)->reader, group, after, fn, arg);
+}
+
+static int
+sqlite_claims(struct journal *j, journal_claim_fn *fn, void *arg)
+{
+	return journal_reader_claims(&of(j)->reader, fn, arg);
+}
+
+static int
+by_value(const void *va, const void *vb)
+{
+	uint32_t a = *(const uint32_t *)va, b = *(const uint32_t *)vb;
+
+	return a < b ? -1 : a > b;
+}
+
+static void
+sqlite_stats(struct journal *j, struct journal_stats *st)
+{
+	struct sqlite *s = of(j);
+	struct report r;
+	size_t n;
+
+	pthread_mutex_lock(&s->mu);
+	r = s->report;
+	pthread_mutex_unlock(&s->mu);
+	st->commits = r.commits;
+	st->records = r.records;
+	st->repeats = r.repeats;
+	st->bytes = r.bytes;
+	st->kept_bytes = r.kept;
+	n = r.commits < JOURNAL_COMMITS ? (size_t)r.commits : JOURNAL_COMMITS;
+	if (n > 0) {
+		qsort(r.commit_us, n, sizeof r.commit_us[0], by_value);
+		st->fsync_us_p50 = r.commit_us[(n - 1) / 2];
+		st->fsync_us_p99 = r.commit_us[(n - 1) * 99 / 100];
+		st->fsync_us_max = r.commit_us[n - 1];
+	}
+	journal_reader_stats(&s->reader, st);
+}
+
+/* Also takes a half-opened one. */
+static void
+sqlite_close(struct journal *j)
+{
+	struct sqlite *s = of(j);
+
+	if (s->running) {
+		sqlite_flush(j);
+		pthread_mutex_lock(&s->mu);
+		s->stop = true;
+		pthread_mutex_unlock(&s->mu);
+		pthread_cond_signal(&s->wake);
+		pthread_join(s->thread, NULL);
+	}
+	journal_reader_close(&s->reader, atomic_load(&s->failed));
+	journal_write_close(&s->writer, atomic_load(&s->failed));
+	if (j->fd != -1)
+		close(j->fd);
+	if (s->lock_fd != -1)
+		close(s->lock_fd);
+	pthread_cond_destroy(&s->wake);
+	pthread_mutex_destroy(&s->mu);
+	free(s);
+}
+
+static const struct journal_ops sqlite_ops = {
+    .close = sqlite_close,
+    .submit = sqlite_submit,
+    .flush = sqlite_flush,
+    .reap = sqlite_reap,
+    .failed = sqlite_failed,
+    .read = sqlite_read,
+    .cursor = sqlite_cursor,
+    .groups = sqlite_groups,
+    .dead_each = sqlite_dead_each,
+    .claims = sqlite_claims,
+    .stats = sqlite_stats,
+};
+
+static struct sqlite *
+sqlite_new(void)
+{
+	struct sqlite *s = xcalloc(1, sizeof *s);
+	pthread_condattr_t attr;
+
+	s->j = (struct journal){.ops = &sqlite_ops, .now_ms = clock_real_ms, .fd = -1};
+	s->lock_fd = -1;
+	list_init(&s->pending);
+	list_init(&s->reaped);
+	list_init(&s->queue);
+	list_init(&s->done);
+	pthread_mutex_init(&s->mu, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	return s;
+}
+
+struct journal *
+journal_sqlite_open(const char *dir)
+{
+	struct sqlite *s = sqlite_new();
+
+	s->lock_fd = journal_schema_lock(dir);
+	if (s->lock_fd == -1)
+		goto fail;
+	s->j.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (s->j.fd == -1) {
+		log_error("journal_open_failed", LOG_S("dir", dir), LOG_S("what", "eventfd"),
+		    LOG_ERRNO());
+		goto fail;
+	}
+	if (journal_write_open(&s->writer, dir) == -1 ||
+	    journal_reader_open(&s->reader, dir) == -1)
+		goto fail;
+	s->report.kept = s->writer.pos.kept;
+	s->j.head = s->writer.pos.head;
+	s->j.first = s->writer.pos.first;
+	if (start(s) == -1)
+		goto fail;
+	log_info("journal_open", LOG_S("dir", dir), LOG_U("head", s->j.head),
+	    LOG_U("first", s->j.first));
+	return &s->j;
+fail:
+	sqlite_close(&s->j);
+	return NULL;
+}

@@ -1,0 +1,52 @@
+#ifndef BROKER_JOURNAL_WRITE_H
+#define BROKER_JOURNAL_WRITE_H
+/* The writer's half of the SQLite journal: a list of operations becomes one transaction.  No threads
+ * in here; whoever calls does so one at a time. */
+#include "broker/journal_db.h"
+#include "broker/journal_dedup.h"
+#include "broker/journal_impl.h"
+
+/* Where the journal stands.  A rollback puts the copy of the last commit back. */
+struct journal_pos {
+	uint64_t head, first;
+	int64_t at_ms;	    /* commit time: never goes back */
+	uint64_t kept;	    /* bytes of the frames kept */
+	uint64_t meta_head; /* head when the row `meta` was written last */
+	uint64_t gen;	    /* dedup's turn */
+	int64_t since_ms;
+	uint64_t records, repeats, bytes; /* since start */
+};
+
+#define JOURNAL_COMMITS 1024u
+
+struct journal_writer {
+	struct journal_db db;
+	struct journal_dedup dedup;
+	struct journal_pos pos, committed;
+	unsigned *leader; /* scratch of a PUT of several records */
+	unsigned leader_n;
+	int wal_pages, checkpoint_at;
+	bool full;	    /* the last transaction did not fit on the disk */
+	bool trimmed;	    /* this transaction deleted records */
+	bool vacuum;	    /* the file has pages to give back */
+	bool wrote;	    /* the commit reached the WAL */
+	uint64_t commits;
+	uint32_t commit_us[JOURNAL_COMMITS]; /* what the last ones took, a ring */
+};
+
+int journal_write_open(struct journal_writer *w, const char *dir); /* 0, or -1 logged */
+/* `keep_wal` after a failure: closing must not sync again what was not synced, and believe it. */
+void journal_write_close(struct journal_writer *w, bool keep_wal);
+
+/* Executes and commits; every operation has its results.  false when the store failed for good
+ * (logged): then every one of them is ERR_STORE_FAILED. */
+bool journal_write_batch(struct journal_writer *w, struct list *ops, int64_t now_ms);
+
+/* Moves a WAL that has grown into the database.  false as above. */
+bool journal_write_checkpoint(struct journal_writer *w);
+
+/* Whether there is something to tidy up when nothing else is to do, and one step of it. */
+bool journal_write_untidy(const struct journal_writer *w);
+bool journal_write_tidy(struct journal_writer *w);
+
+#endif
