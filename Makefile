@@ -157,6 +157,10 @@ fuzz: $(FUZZ)
 	  (cd build/fuzz && ./$$n -max_total_time=$${FUZZ_SECS:-20} -max_len=4096 -verbosity=0 \
 	    ../corpus/$$n $(CURDIR)/tests/fuzz/corpus/$$n) || exit 1; echo "fuzz ok: $$n"; done
 
+# Real kills on a whole installation; long by name: make chaos ROUNDS=1000 ROWS=5000000 [SEED=…]
+chaos:
+	tests/chaos/chaos.py --rounds $(or $(ROUNDS),10) --rows $(or $(ROWS),100000) $(if $(SEED),--seed $(SEED))
+
 headers:
 	@for h in $(HDR); do $(CC) $(CPPFLAGS) -std=c11 -fsyntax-only -x c -include $$h /dev/null || exit 1; done; echo "headers ok: $(words $(HDR))"
 compile_commands.json: Makefile $(SRC) $(TSRC)
@@ -174,7 +178,7 @@ format:
 
 clean: ; rm -rf build compile_commands.json
 print-%: ; @echo $($*)
-.PHONY: all check units examples benches fuzz fuzzers headers lint format clean
+.PHONY: all check units examples benches fuzz fuzzers chaos headers lint format clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC)))

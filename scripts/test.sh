@@ -44,7 +44,7 @@ for s in "$@"; do
 	chaos)
 		step 'chaos, a short round on the release build'
 		mk BUILD=release all
-		make -s chaos ROUNDS="${ROUNDS:-3}"
+		make -s chaos ROUNDS="${ROUNDS:-10}"
 		;;
 	up)
 		step 'up.sh from nothing, twice'

@@ -43,9 +43,12 @@ if [ "$(id -u)" = 0 ]; then
 		s=$(basename "$(dirname "$m")")
 		rm -rf "${prefix:?}/migrations/$s" && cp -r "$m" "$prefix/migrations/$s"
 	done
+	rm -rf "$prefix/catalogue" && cp -r "$root/services/service-gateway/catalogue" "$prefix/catalogue"
 	chmod -R go+rX "$prefix"
+	catalogue=$prefix/catalogue
 else
 	install -d -m 700 "$state" "$sockets"
+	catalogue=$root/services/service-gateway/catalogue
 fi
 as_user mkdir -p "$scan" "$logdir" "$state/conf" "$state/journal" "$state/inbox" "$state/csv" "$state/objects"
 as_user chmod 700 "$state/journal"
@@ -60,6 +63,7 @@ fi
 {
 	echo "# Written by up.sh at each run.  Put your own settings into conf/<process>.env beside this file."
 	echo "TAXI_DATABASE_URL='$database'"
+	echo "TAXI_CATALOGUE='$catalogue'"
 	echo "TAXI_OBJECTS='$state/objects'"
 	echo "PLUGIN_FILE_DIR='$state/inbox'"
 	echo "PLUGIN_CSV_FILE_DIR='$state/csv'"
