@@ -1,0 +1,232 @@
+#include "services/data-gateway/lanes.h"
+
+#include <stdlib.h>
+#include <uthash.h>
+
+#include "base/die.h"
+#include "proto/limits.h"
+
+#define BLOCKED_MAX 10000 /* keys remembered as given back; past it the oldest is forgotten */
+
+struct lane {
+	UT_hash_handle hh;
+	struct list items;
+	struct list place; /* lanes.blocked */
+	bool blocked;      /* `gave` was given back and has not come again */
+	uint64_t gave;
+	uint64_t turned; /* the last one turned away */
+	uint64_t pass;   /* lanes_take: one of it stayed behind in this pass */
+	unsigned keylen;
+	char key[LIMIT_KEY];
+};
+
+struct lanes {
+	struct lane *by_key;
+	struct list waiting, blocked;
+	size_t n, nblocked;
+	uint64_t pass;
+};
+
+struct lanes *
+lanes_new(void)
+{
+	struct lanes *l = xcalloc(1, sizeof *l);
+
+	list_init(&l->waiting);
+	list_init(&l->blocked);
+	return l;
+}
+
+static void
+drop_lane(struct lanes *l, struct lane *lane)
+{
+	HASH_DEL(l->by_key, lane);
+	list_remove(&lane->place);
+	free(lane);
+}
+
+void
+lanes_free(struct lanes *l)
+{
+	struct lane *lane, *next;
+
+	if (l == NULL)
+		return;
+	HASH_ITER (hh, l->by_key, lane, next)
+		drop_lane(l, lane);
+	free(l);
+}
+
+static struct lane *
+lane_of(struct lanes *l, struct span key)
+{
+	struct lane *lane;
+
+	HASH_FIND(hh, l->by_key, key.p, (unsigned)key.n, lane);
+	if (lane != NULL)
+		return lane;
+	lane = xcalloc(1, sizeof *lane);
+	list_init(&lane->items);
+	list_init(&lane->place);
+	lane->keylen = (unsigned)key.n;
+	memcpy(lane->key, key.p, key.n);
+	HASH_ADD_KEYPTR(hh, l->by_key, lane->key, lane->keylen, lane);
+	return lane;
+}
+
+static void
+drop_if_idle(struct lanes *l, struct lane *lane)
+{
+	if (!lane->blocked && list_empty(&lane->items))
+		drop_lane(l, lane);
+}
+
+static void
+unblock(struct lanes *l, struct lane *lane)
+{
+	if (!lane->blocked)
+		return;
+	lane->blocked = false;
+	list_remove(&lane->place);
+	l->nblocked--;
+}
+
+static void
+block(struct lanes *l, struct lane *lane, uint64_t seq)
+{
+	struct lane *oldest;
+
+	if (lane->blocked && lane->gave <= seq)
+		return;
+	unblock(l, lane);
+	lane->blocked = true;
+	lane->gave = seq;
+	lane->turned = 0;
+	list_push_back(&l->blocked, &lane->place);
+	if (++l->nblocked <= BLOCKED_MAX)
+		return;
+	oldest = LIST_FIRST(&l->blocked, struct lane, place);
+	unblock(l, oldest);
+	drop_if_idle(l, oldest);
+}
+
+bool
+lanes_add(struct lanes *l, struct lane_item *it, struct span key)
+{
+	struct lane *lane = NULL;
+
+	list_init(&it->all);
+	list_init(&it->kin);
+	it->lane = NULL;
+	it->waits = false;
+	if (key.p != NULL && key.n <= LIMIT_KEY)
+		lane = lane_of(l, key);
+	if (lane != NULL && lane->blocked && it->seq > lane->gave && it->seq != lane->turned) {
+		lane->turned = it->seq;
+		return false;
+	}
+	if (lane != NULL) {
+		unblock(l, lane);
+		list_push_back(&lane->items, &it->kin);
+	}
+	it->lane = lane;
+	it->waits = true;
+	list_push_back(&l->waiting, &it->all);
+	l->n++;
+	return true;
+}
+
+static void
+leave_queue(struct lanes *l, struct lane_item *it)
+{
+	if (!it->waits)
+		return;
+	it->waits = false;
+	list_remove(&it->all);
+	l->n--;
+}
+
+size_t
+lanes_take(struct lanes *l, struct lane_item **out, size_t max, size_t max_bytes)
+{
+	struct lane_item *it;
+	size_t n = 0, bytes = 0;
+
+	l->pass++;
+	LIST_EACH (it, &l->waiting, struct lane_item, all) {
+		if (n == max)
+			break;
+		if (it->lane != NULL && it->lane->pass == l->pass)
+			continue;
+		if (!it->ready) {
+			if (it->lane != NULL)
+				it->lane->pass = l->pass;
+			continue;
+		}
+		if (n > 0 && bytes + it->bytes > max_bytes)
+			break;
+		leave_queue(l, it);
+		bytes += it->bytes;
+		out[n++] = it;
+	}
+	return n;
+}
+
+void
+lanes_done(struct lanes *l, struct lane_item *it)
+{
+	struct lane *lane = it->lane;
+
+	leave_queue(l, it);
+	if (lane == NULL)
+		return;
+	it->lane = NULL;
+	list_remove(&it->kin);
+	drop_if_idle(l, lane);
+}
+
+struct lane_item *
+lanes_again(struct lanes *l, struct lane_item *it)
+{
+	struct lane *lane = it->lane;
+	struct lane_item *later;
+
+	leave_queue(l, it);
+	if (lane == NULL)
+		return NULL;
+	block(l, lane, it->seq);
+	LIST_EACH (later, &lane->items, struct lane_item, kin) {
+		if (later == it || !later->waits || later->seq < it->seq)
+			continue;
+		leave_queue(l, later);
+		list_remove(&later->kin);
+		later->lane = NULL;
+		return later;
+	}
+	it->lane = NULL;
+	list_remove(&it->kin);
+	return NULL;
+}
+
+struct lane_item *
+lanes_first(const struct lanes *l)
+{
+	return LIST_FIRST(&l->waiting, struct lane_item, all);
+}
+
+void
+lanes_forget(struct lanes *l)
+{
+	struct lane *lane;
+
+	LIST_EACH (lane, &l->blocked, struct lane, place) {
+		unblock(l, lane);
+		drop_if_idle(l, lane);
+	}
+}
+
+size_t
+lanes_waiting(const struct lanes *l)
+{
+	return l->n;
+}
