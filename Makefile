@@ -161,6 +161,11 @@ fuzz: $(FUZZ)
 chaos:
 	tests/chaos/chaos.py --rounds $(or $(ROUNDS),10) --rows $(or $(ROWS),100000) $(if $(SEED),--seed $(SEED))
 
+# Side by side with plain libzmq and plain libmicrohttpd, in one run (bench/run.py --help).
+bench:
+	$(MAKE) -s BUILD=release all benches
+	TAXI_BIN=build/release/bin bench/run.py --write docs/benchmarks.md
+
 headers:
 	@for h in $(HDR); do $(CC) $(CPPFLAGS) -std=c11 -fsyntax-only -x c -include $$h /dev/null || exit 1; done; echo "headers ok: $(words $(HDR))"
 compile_commands.json: Makefile $(SRC) $(TSRC)
@@ -178,7 +183,7 @@ format:
 
 clean: ; rm -rf build compile_commands.json
 print-%: ; @echo $($*)
-.PHONY: all check units examples benches fuzz fuzzers chaos headers lint format clean
+.PHONY: all check units examples benches fuzz fuzzers chaos bench headers lint format clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC)))

@@ -7,12 +7,15 @@
 static void
 stored(void *arg, const struct env *e)
 {
-	e->verb == ENV_OK ? worker_ack(arg) : worker_nak(arg, -1, "the results could not be stored");
+	e->verb == ENV_OK ? worker_ack(arg)
+			  : worker_nak(arg, -1, "the results could not be stored");
 }
 
-/* One item of a BATCH: its id depends on the trigger alone, so the broker knows a repeat after a crash. */
+/* One item of a BATCH: its id depends on the trigger alone, so the broker knows a repeat after a
+ * crash. */
 static void
-put_item(struct buf *b, const char *topic, const uint8_t trigger[16], uint8_t step, const char *json)
+put_item(
+    struct buf *b, const char *topic, const uint8_t trigger[16], uint8_t step, const char *json)
 {
 	uint8_t id[16];
 
@@ -35,9 +38,11 @@ work(void *arg, struct worker_msg *m)
 	buf_init(&b, LIMIT_FRAME);
 	snprintf(topic, sizeof topic, "status.%s", uuid_text(m->env.id, uuid));
 	mp_put_array(&b, 2);
-	snprintf(json, sizeof json, "{\"uuid\":\"%s\",\"rows\":[{\"index\":0,\"data\":{\"absorbance\":0.42}}]}", uuid);
+	snprintf(json, sizeof json,
+	    "{\"uuid\":\"%s\",\"rows\":[{\"index\":0,\"data\":{\"absorbance\":0.42}}]}", uuid);
 	put_item(&b, "rows.in", m->env.id, 1, json);
-	snprintf(json, sizeof json, "{\"uuid\":\"%s\",\"status\":\"succeeded\",\"by\":\"example-c\"}", uuid);
+	snprintf(json, sizeof json,
+	    "{\"uuid\":\"%s\",\"status\":\"succeeded\",\"by\":\"example-c\"}", uuid);
 	put_item(&b, topic, m->env.id, 2, json);
 	env_init(&e, ENV_BATCH, span_str(""), NULL);
 	worker_inherit(m, &e);
@@ -50,7 +55,8 @@ work(void *arg, struct worker_msg *m)
 static int
 start(void *state, struct svc *s)
 {
-	struct worker_sub_spec spec = {.pattern = state, .group = "example-c", .msg = work, .arg = s};
+	struct worker_sub_spec spec = {
+	    .pattern = state, .group = "example-c", .msg = work, .arg = s};
 
 	return worker_sub(svc_worker(s), &spec) == NULL;
 }
