@@ -22,21 +22,29 @@ struct pg_param {
 	struct span v;	 /* text format; {NULL,0} is NULL */
 };
 
+/* The next piece of a COPY, into the empty `out`: 1 there is more, 0 this is the end, -1 the data cannot
+ * be had (the job is rolled back).  Keep a piece near 64 KiB: it is sent before the next is asked for. */
+typedef int pg_copy_fn(void *arg, struct buf *out);
+
 struct pg_step {
 	const char *sql;	/* copied */
 	const struct pg_param *params; /* copied */
 	int nparams;
 	struct span copy;	/* COPY … FROM STDIN: the data, copied */
+	pg_copy_fn *copy_fn;	/* instead of `copy`, for data that memory should not hold; */
+	void *copy_arg;		/* lives until `done`; pieces are asked for from the loop */
 	bool keep;		/* hand this step's result to `done` (the last kept one) */
 };
 
 /* `res` is the kept result (NULL when none or not PG_OK); `why` the server's message, or "".
- * `sqlstate` is five characters or "".  All borrowed until return. */
+ * `sqlstate` is five characters or "".  `context` is where in a COPY ("COPY t, line 3, column a: …"), or "".
+ * All borrowed until return. */
 struct pg_done {
 	enum pg_end end;
 	const PGresult *res;
 	const char *why;
 	const char *sqlstate;
+	const char *context;
 };
 typedef void pg_done_fn(void *arg, const struct pg_done *d);
 
@@ -61,6 +69,9 @@ size_t pg_waiting(const struct pg *p);
 /* One field of a COPY row in text format: escapes, or \N for {NULL,0}. */
 void pg_copy_field(struct buf *b, struct span v, bool first);
 void pg_copy_end_row(struct buf *b);
+/* An array literal as a parameter, {"a",NULL}: each item, then the end, into a buffer of its own. */
+void pg_array_item(struct buf *b, struct span v);
+void pg_array_end(struct buf *b);
 /* "name" quoted as an identifier, into b. */
 void pg_put_ident(struct buf *b, struct span name);
 

@@ -12,6 +12,7 @@
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 5000
 #define COPY_CHUNK ((size_t)64 << 10)
+#define COPY_PIECE (8u * 1024 * 1024)
 #define COPY_TURN ((size_t)1 << 20) /* at most this much before other work has its turn */
 #define LOG_AGAIN_MS 60000
 
@@ -28,6 +29,8 @@ struct pg_conn {
 	PGresult *res;                  /* of the statement under way */
 	const struct pg_job_step *step; /* the statement under way */
 	size_t copied;
+	struct buf piece; /* of a copy_fn, not yet handed over */
+	bool last_piece;
 	struct timer timer; /* AWAY: when to dial; DIALING, GREETING: when to give up */
 	int64_t backoff_ms;
 	int64_t log_at;   /* be silent about a lasting outage until then */
@@ -168,23 +171,56 @@ dial_more(struct pg_conn *c)
 	}
 }
 
+/* End of the COPY, `why` it fails or NULL: as copy_piece. */
+static int
+copy_end(struct pg_conn *c, const char *why)
+{
+	return PQputCopyEnd(c->pg, why);
+}
+
+static int
+copy_put(struct pg_conn *c, struct span s)
+{
+	int r = PQputCopyData(c->pg, (const char *)s.p, (int)s.n);
+
+	if (r > 0)
+		c->copied += s.n;
+	return r < 0 ? -1 : 0;
+}
+
+static int
+copy_asked_piece(struct pg_conn *c)
+{
+	if (c->piece.n == 0) {
+		int r = c->last_piece ? 0 : c->step->copy_fn(c->step->copy_arg, &c->piece);
+
+		if (r < 0 || c->piece.failed)
+			return copy_end(c, "the data cannot be had");
+		c->last_piece = r == 0;
+		if (c->piece.n == 0)
+			return c->last_piece ? copy_end(c, NULL) : 0;
+	}
+	size_t before = c->copied;
+	int r = copy_put(c, buf_span(&c->piece));
+
+	if (c->copied > before)
+		buf_reset(&c->piece);
+	return r;
+}
+
 /* Another piece of the COPY: 1 all is handed over, 0 a piece was, -1 lost. */
 static int
 copy_piece(struct pg_conn *c)
 {
+	if (c->step->copy_fn != NULL)
+		return copy_asked_piece(c);
+
 	struct span all = c->step->copy;
 	size_t n = all.n - c->copied;
 
-	if (n > COPY_CHUNK)
-		n = COPY_CHUNK;
-	int r = n > 0 ? PQputCopyData(c->pg, (const char *)all.p + c->copied, (int)n)
-		      : PQputCopyEnd(c->pg, NULL);
-	if (r < 0)
-		return -1;
-	if (r == 0)
-		return 0;
-	c->copied += n;
-	return n == 0;
+	if (n == 0)
+		return copy_end(c, NULL);
+	return copy_put(c, span_of(all.p + c->copied, n > COPY_CHUNK ? COPY_CHUNK : n));
 }
 
 /* Write what is pending; 0, or -1: lost. */
@@ -268,10 +304,12 @@ take_result(struct pg_conn *c, PGresult *res)
 		return 0;
 	}
 	PQclear(res);
-	if (c->step == NULL || c->step->copy.p == NULL)
+	if (c->step == NULL || !pg_job_step_is_copy(c->step))
 		return PQputCopyEnd(c->pg, "no data was given for this COPY") == 1 ? push(c) : -1;
 	c->state = COPYING;
 	c->copied = 0;
+	c->last_piece = false;
+	buf_reset(&c->piece);
 	return push(c);
 }
 
@@ -336,6 +374,7 @@ pg_conn_new(struct loop *l, const char *url, int64_t timeout_ms, const struct pg
 	c->ops = *ops;
 	c->url = xstrdup(url);
 	c->timeout_ms = timeout_ms;
+	buf_init(&c->piece, COPY_PIECE);
 	c->backoff_ms = BACKOFF_MIN_MS;
 	c->timer.fn = on_timer;
 	loop_timer(l, &c->timer, loop_now(l));
@@ -348,6 +387,7 @@ pg_conn_free(struct pg_conn *c)
 	if (c == NULL)
 		return;
 	hang_up(c);
+	buf_fini(&c->piece);
 	free(c->url);
 	free(c);
 }

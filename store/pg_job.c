@@ -34,6 +34,8 @@ fill_step(struct pg_job *j, const struct pg_step *s, size_t i, const char ***val
 	to->values = *values;
 	to->nvalues = s->nparams;
 	to->keep = s->keep;
+	to->copy_fn = s->copy_fn;
+	to->copy_arg = s->copy_arg;
 	for (int k = 0; k < s->nparams; k++) {
 		struct span v = s->params[k].v;
 
@@ -81,7 +83,13 @@ pg_job_free(struct pg_job *j)
 }
 
 bool
+pg_job_step_is_copy(const struct pg_job_step *s)
+{
+	return s->copy.p != NULL || s->copy_fn != NULL;
+}
+
+bool
 pg_job_is_transaction(const struct pg_job *j)
 {
-	return j->nsteps > 1 || (j->nsteps == 1 && j->steps[0].copy.p != NULL);
+	return j->nsteps > 1 || (j->nsteps == 1 && pg_job_step_is_copy(&j->steps[0]));
 }

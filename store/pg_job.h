@@ -9,7 +9,9 @@ struct pg_job_step {
 	const char *sql;
 	const char *const *values; /* NUL-terminated, NULL is NULL */
 	int nvalues;
-	struct span copy; /* p == NULL: not a COPY */
+	struct span copy;
+	pg_copy_fn *copy_fn;
+	void *copy_arg;
 	bool keep;
 };
 
@@ -27,6 +29,7 @@ struct pg_job {
 /* NULL: more than `max` bytes.  The caller frees with pg_job_free. */
 struct pg_job *pg_job_new(const struct pg_step *steps, size_t n, size_t max);
 void pg_job_free(struct pg_job *j);
+bool pg_job_step_is_copy(const struct pg_job_step *s);
 /* More than one step, or a COPY: needs BEGIN and COMMIT around. */
 bool pg_job_is_transaction(const struct pg_job *j);
 
