@@ -29,6 +29,7 @@ struct pg {
 	enum pg_end end;
 	char why[512];
 	char sqlstate[6];
+	char context[512];
 };
 
 static const struct pg_job_step begin = {.sql = "BEGIN"};
@@ -52,20 +53,20 @@ end_run(struct pg *p, enum pg_end end)
 {
 	struct pg_job *j = p->run;
 	PGresult *kept = p->kept;
-	struct pg_done d = {end, end == PG_OK ? kept : NULL, p->why, p->sqlstate};
+	struct pg_done d = {end, end == PG_OK ? kept : NULL, p->why, p->sqlstate, p->context};
 
 	p->run = NULL;
 	p->kept = NULL;
 	end_job(p, j, &d);
 	PQclear(kept);
-	p->why[0] = p->sqlstate[0] = '\0';
+	p->why[0] = p->sqlstate[0] = p->context[0] = '\0';
 }
 
 static void
 end_waiting(struct pg *p, const char *why)
 {
 	struct pg_job *j = LIST_FIRST(&p->waiting, struct pg_job, link);
-	struct pg_done d = {PG_AWAY, NULL, why, ""};
+	struct pg_done d = {PG_AWAY, NULL, why, "", ""};
 
 	list_remove(&j->link);
 	end_job(p, j, &d);
@@ -169,8 +170,10 @@ note_refusal(struct pg *p, const PGresult *res)
 {
 	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
 
 	(void)str_copy(p->why, sizeof p->why, span_str(text ? text : "refused"));
+	(void)str_copy(p->context, sizeof p->context, span_str(context ? context : ""));
 	(void)str_copy(p->sqlstate, sizeof p->sqlstate, span_str(state ? state : "XX000"));
 	p->end = is_passing(p->sqlstate) ? PG_AWAY : PG_REFUSED;
 }

@@ -12,7 +12,8 @@
 #define BACKOFF_MIN_MS 50
 #define BACKOFF_MAX_MS 5000
 #define COPY_CHUNK ((size_t)64 << 10)
-#define COPY_PIECE (8u * 1024 * 1024)
+#define COPY_PIECE ((size_t)8 << 20)
+#define COPY_PIECES 64u             /* empty ones count too */
 #define COPY_TURN ((size_t)1 << 20) /* at most this much before other work has its turn */
 #define LOG_AGAIN_MS 60000
 
@@ -171,13 +172,6 @@ dial_more(struct pg_conn *c)
 	}
 }
 
-/* End of the COPY, `why` it fails or NULL: as copy_piece. */
-static int
-copy_end(struct pg_conn *c, const char *why)
-{
-	return PQputCopyEnd(c->pg, why);
-}
-
 static int
 copy_put(struct pg_conn *c, struct span s)
 {
@@ -195,10 +189,10 @@ copy_asked_piece(struct pg_conn *c)
 		int r = c->last_piece ? 0 : c->step->copy_fn(c->step->copy_arg, &c->piece);
 
 		if (r < 0 || c->piece.failed)
-			return copy_end(c, "the data cannot be had");
+			return PQputCopyEnd(c->pg, "the data cannot be had");
 		c->last_piece = r == 0;
 		if (c->piece.n == 0)
-			return c->last_piece ? copy_end(c, NULL) : 0;
+			return c->last_piece ? PQputCopyEnd(c->pg, NULL) : 0;
 	}
 	size_t before = c->copied;
 	int r = copy_put(c, buf_span(&c->piece));
@@ -219,7 +213,7 @@ copy_piece(struct pg_conn *c)
 	size_t n = all.n - c->copied;
 
 	if (n == 0)
-		return copy_end(c, NULL);
+		return PQputCopyEnd(c->pg, NULL);
 	return copy_put(c, span_of(all.p + c->copied, n > COPY_CHUNK ? COPY_CHUNK : n));
 }
 
@@ -228,13 +222,15 @@ static int
 push(struct pg_conn *c)
 {
 	size_t limit = c->copied + COPY_TURN;
+	unsigned pieces = 0;
 
 	for (;;) {
 		int r = PQflush(c->pg);
 
 		if (r < 0)
 			return -1;
-		bool blocked = r > 0 || (c->state == COPYING && c->copied >= limit);
+		bool blocked = r > 0 || (c->state == COPYING &&
+					    (c->copied >= limit || pieces++ >= COPY_PIECES));
 		watch(c, (short)(ZMQ_POLLIN | (blocked ? ZMQ_POLLOUT : 0)));
 		if (blocked || c->state != COPYING)
 			return 0;
