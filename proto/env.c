@@ -301,6 +301,23 @@ put_value(const struct env *e, enum env_meta k, struct buf *out)
 }
 
 static enum err
+put_meta(const struct env *e, struct buf *out)
+{
+	enum err rc;
+
+	mp_put_map(out, (size_t)__builtin_popcountll(e->has));
+	for (uint64_t left = e->has; left != 0; left &= left - 1) {
+		enum env_meta k = (enum env_meta)__builtin_ctzll(left);
+
+		mp_put_str(out, span_of(meta_names[k], metas[k].len));
+		rc = put_value(e, k, out);
+		if (rc != ERR_OK)
+			return rc;
+	}
+	return ERR_OK;
+}
+
+static enum err
 put_header(const struct env *e, struct buf *out)
 {
 	unsigned n = (unsigned)__builtin_popcountll(e->has);
@@ -314,15 +331,9 @@ put_header(const struct env *e, struct buf *out)
 	mp_put_cstr(out, env_verb_name(e->verb));
 	mp_put_str(out, e->topic);
 	mp_put_bin(out, span_of(e->id, sizeof e->id));
-	mp_put_map(out, n);
-	for (uint64_t left = e->has; left != 0; left &= left - 1) {
-		enum env_meta k = (enum env_meta)__builtin_ctzll(left);
-
-		mp_put_str(out, span_of(meta_names[k], metas[k].len));
-		rc = put_value(e, k, out);
-		if (rc != ERR_OK)
-			return rc;
-	}
+	rc = put_meta(e, out);
+	if (rc != ERR_OK)
+		return rc;
 	if (out->failed || out->n - from > LIMIT_HEADER)
 		return ERR_TOO_BIG;
 	/* raw values and text come from callers: what a reader would refuse is not sent */
@@ -350,6 +361,27 @@ env_encode(const struct env *e, struct buf *out)
 }
 
 /* The longest start of s that is UTF-8, up to max bytes. */
+enum err
+env_put_item(const struct env *e, struct buf *out)
+{
+	size_t from = out->n;
+	enum err rc;
+
+	mp_put_array(out, 4);
+	mp_put_str(out, e->topic);
+	mp_put_bin(out, span_of(e->id, sizeof e->id));
+	rc = put_meta(e, out);
+	if (e->body.n > 0)
+		buf_put(out, e->body.p, e->body.n);
+	else
+		mp_put_nil(out);
+	if (rc == ERR_OK && out->failed)
+		rc = ERR_TOO_BIG;
+	if (rc != ERR_OK)
+		out->n = from;
+	return rc;
+}
+
 static struct span
 utf8_prefix(struct span s, size_t max)
 {

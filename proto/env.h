@@ -115,6 +115,9 @@ enum err env_decode(struct env *e, struct span frame, bool scan_body, const char
  * topic is not checked.  An absent body is written as nothing. */
 enum err env_encode(const struct env *e, struct buf *out) __attribute__((warn_unused_result));
 
+/* Append e (its verb does not matter) as one item of a BATCH's body: [topic, id, meta, body]. */
+enum err env_put_item(const struct env *e, struct buf *out) __attribute__((warn_unused_result));
+
 /* An ERR answering `id`.  `text` becomes detail {detail: text}; NULL for none. */
 enum err env_encode_err(struct buf *out, const uint8_t id[16], enum err code, const char *text);
 
