@@ -47,7 +47,7 @@ op_bytes(const struct journal_op *op)
 	case JOURNAL_GROUP_DEL: return op->u.group.name.n;
 	case JOURNAL_DEAD:
 		return op->u.dead.group.n + op->u.dead.topic.n + op->u.dead.reason.n +
-		    op->u.dead.frame.n + op->u.dead.key.n;
+		       op->u.dead.frame.n + op->u.dead.key.n;
 	case JOURNAL_CLAIM: return op->u.claim.path.n + op->u.claim.name.n;
 	case JOURNAL_CLAIM_DEL: return op->u.claim.path.n;
 	case JOURNAL_DEAD_DROP:

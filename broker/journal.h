@@ -1,18 +1,19 @@
 #ifndef BROKER_JOURNAL_H
 #define BROKER_JOURNAL_H
-/* The durable log and everything that must survive with it: records by seq, dedup, cursors, groups, dead
- * letters, path claims.  The loop submits operations; one writer thread takes whatever has arrived, executes
- * it in order in ONE transaction, fsyncs, and hands the operations back through journal_fd: what is
- * reaped is on disk.  Reads run in the loop's thread, on a connection of their own, a page at a time.
- * Every function here belongs to the loop's thread.  What is submitted between two flushes is one
- * transaction or part of a larger one, never split: all of it survives a crash, or none.
+/* The durable log and everything that must survive with it: records by seq, dedup, cursors, groups,
+ * dead letters, path claims.  The loop submits operations; one writer thread takes whatever has
+ * arrived, executes it in order in ONE transaction, fsyncs, and hands the operations back through
+ * journal_fd: what is reaped is on disk.  Reads run in the loop's thread, on a connection of their
+ * own, a page at a time. Every function here belongs to the loop's thread.  What is submitted
+ * between two flushes is one transaction or part of a larger one, never split: all of it survives a
+ * crash, or none.
  *
  * Two implementations, one conformance suite (tests/unit/test_journal.c): journal_sqlite.c, and
  * journal_mem.c, which commits at submit and lives in memory (simulation, tests).
  *
- * Failure of fsync or write is final: after it every operation comes back ERR_STORE_FAILED, for good.
- * A full disk is ERR_BUSY for the operations of that transaction (a TRIM is tried again alone, since it
- * is what makes room) and heals by itself.
+ * Failure of fsync or write is final: after it every operation comes back ERR_STORE_FAILED, for
+ * good. A full disk is ERR_BUSY for the operations of that transaction (a TRIM is tried again
+ * alone, since it is what makes room) and heals by itself.
  *
  * Records carry a CRC-32C.  A record that does not match it is never served: it is skipped, logged
  * (evt=journal_damaged) and counted. */
@@ -24,34 +25,34 @@
 struct journal;
 
 enum journal_kind {
-	JOURNAL_PUT,	     /* records and/or a cursor, all or none */
-	JOURNAL_GROUP,	     /* create, or change the settings of, a group */
+	JOURNAL_PUT,         /* records and/or a cursor, all or none */
+	JOURNAL_GROUP,       /* create, or change the settings of, a group */
 	JOURNAL_GROUP_STATE, /* floor, acked set, tries of a group: an opaque blob */
 	JOURNAL_GROUP_DEL,   /* u.group.name; of no group: ERR_OK */
-	JOURNAL_DEAD,	     /* a dead letter */
+	JOURNAL_DEAD,        /* a dead letter */
 	JOURNAL_DEAD_DROP,   /* u.dead.no */
-	JOURNAL_CLAIM,	     /* path -> name, first claim wins */
+	JOURNAL_CLAIM,       /* path -> name, first claim wins */
 	JOURNAL_CLAIM_DEL,   /* u.claim.path; of no claim: ERR_OK */
-	JOURNAL_TRIM,	     /* delete records below a seq, at most 1,000 an operation */
+	JOURNAL_TRIM,        /* delete records below a seq, at most 1,000 an operation */
 };
 
 struct journal_rec {
 	/* in: borrowed, must live until reaped */
 	uint8_t id[16];
 	struct span topic, key; /* key {NULL,0}: none */
-	uint8_t dig[32];	/* what a repeat is compared by */
-	struct span frame;	/* the sender's frame, kept byte for byte */
-	uint32_t groups;	/* how many owe it: the answer a repeat gets again */
-	int64_t exp_ms;		/* unix ms; 0 = never */
+	uint8_t dig[32];        /* what a repeat is compared by */
+	struct span frame;      /* the sender's frame, kept byte for byte */
+	uint32_t groups;        /* how many owe it: the answer a repeat gets again */
+	int64_t exp_ms;         /* unix ms; 0 = never */
 	/* out, when the operation is ERR_OK */
 	uint64_t seq;
-	bool repeat;		/* known id, same digest: seq and groups are the first answer's */
+	bool repeat; /* known id, same digest: seq and groups are the first answer's */
 };
 
 struct journal_group {
 	struct span name, settings; /* settings: opaque msgpack of the caller */
-	struct span state;	    /* opaque; empty for a new group */
-	uint64_t next;		    /* every seq >= next is owed, less what `state` says */
+	struct span state;          /* opaque; empty for a new group */
+	uint64_t next;              /* every seq >= next is owed, less what `state` says */
 };
 
 /* SEQ and TIME are moved into [first, head + 1] of the moment the operation is executed. */
@@ -59,26 +60,27 @@ enum journal_from { JOURNAL_FROM_NEW, JOURNAL_FROM_ALL, JOURNAL_FROM_SEQ, JOURNA
 
 /* The caller owns the operation and all it points to; journal_submit lends it until it is reaped.
  *
- * Cursor of a PUT: `was` present but empty expects a src that was never set.  `cur` {NULL,0} checks `was`
- * and sets nothing.  Where every record is a repeat (or there is none) and the stored cursor equals `cur`
- * already, it is a repeat as a whole and `was` is not looked at. */
+ * Cursor of a PUT: `was` present but empty expects a src that was never set.  `cur` {NULL,0} checks
+ * `was` and sets nothing.  Where every record is a repeat (or there is none) and the stored cursor
+ * equals `cur` already, it is a repeat as a whole and `was` is not looked at. */
 struct journal_op {
 	struct list node;
 	enum journal_kind kind;
 	void *user;
-	size_t bytes;		/* set by submit: what it counts for in journal_queued_bytes */
+	size_t bytes; /* set by submit: what it counts for in journal_queued_bytes */
 	union {
 		struct {
 			struct journal_rec *recs;
 			unsigned n;
-			struct span src, cur, was; /* src {NULL,0}: no cursor; was {NULL,0}: not checked */
-			struct span owner;	   /* identity that a src belongs to from its first use */
+			struct span src, cur,
+			    was;           /* src {NULL,0}: no cursor; was {NULL,0}: not checked */
+			struct span owner; /* identity that a src belongs to from its first use */
 		} put;
 		struct {
 			struct span name, settings;
 			enum journal_from from; /* for a new name only */
-			int64_t from_arg;	/* seq, or unix ms */
-			uint64_t next;		/* out */
+			int64_t from_arg;       /* seq, or unix ms */
+			uint64_t next;          /* out */
 		} group;
 		struct {
 			struct span name, state;
@@ -91,17 +93,18 @@ struct journal_op {
 		} dead;
 		struct {
 			struct span path, name; /* name: in */
-			char owner[128];	/* out: whose it is now, cut to fit */
+			char owner[128];        /* out: whose it is now, cut to fit */
 		} claim;
 		struct {
 			uint64_t before;
 			uint64_t deleted; /* out */
 		} trim;
 	} u;
-	/* out: ERR_OK; ERR_CONFLICT (put: other digest, cursor not as expected, src of another identity);
-	 * ERR_NOT_FOUND (DEAD_DROP, GROUP_STATE of no group); ERR_BUSY (disk full); ERR_STORE_FAILED */
+	/* out: ERR_OK; ERR_CONFLICT (put: other digest, cursor not as expected, src of another
+	 * identity); ERR_NOT_FOUND (DEAD_DROP, GROUP_STATE of no group); ERR_BUSY (disk full);
+	 * ERR_STORE_FAILED */
 	enum err err;
-	int conflict_at;  /* put: index of the record, -1 for the cursor */
+	int conflict_at;      /* put: index of the record, -1 for the cursor */
 	uint64_t head, first; /* the journal's own: head and first after this operation */
 };
 
@@ -110,29 +113,32 @@ struct journal_ops; /* journal_impl.h */
 /* NULL when it cannot be opened (logged).  `dir` must exist and be ours alone (flock). */
 struct journal *journal_open_sqlite(const char *dir);
 struct journal *journal_open_mem(void);
-/* Commits what was submitted and gives every operation back to its owner unreaped.  Nothing that was
- * reaped is lost by not calling it.  NULL is harmless. */
+/* Commits what was submitted and gives every operation back to its owner unreaped.  Nothing that
+ * was reaped is lost by not calling it.  NULL is harmless. */
 void journal_close(struct journal *j);
 
 /* What was recovered.  The callback's spans live until it returns. */
 typedef void journal_group_fn(void *arg, const struct journal_group *g);
 int journal_groups(struct journal *j, journal_group_fn *fn, void *arg);
 
-uint64_t journal_head(const struct journal *j);	 /* last seq reaped; 0 = none.  Never reused. */
+uint64_t journal_head(const struct journal *j);  /* last seq reaped; 0 = none.  Never reused. */
 uint64_t journal_first(const struct journal *j); /* lowest seq still kept; head + 1 = none */
 
 void journal_submit(struct journal *j, struct journal_op *op);
 /* End of a loop turn: let the writer start on what was submitted. */
 void journal_flush(struct journal *j);
-/* Readable when something can be reaped (or the journal failed), until journal_reap has returned NULL. */
+/* Readable when something can be reaped (or the journal failed), until journal_reap has returned
+ * NULL. */
 int journal_fd(const struct journal *j);
-struct journal_op *journal_reap(struct journal *j); /* one finished operation, in submit order; NULL = none */
+struct journal_op *journal_reap(
+    struct journal *j); /* one finished operation, in submit order; NULL = none */
 size_t journal_queued_bytes(const struct journal *j); /* submitted, not reaped */
 bool journal_failed(const struct journal *j);
 
-/* Records with from <= seq <= head, ascending, until fn returns false, 256 KiB were read or the end.
- * Returns the seq to go on from (the last one fn was given, + 1; head + 1 at the end), 0 on failure.  At
- * least one record is read whatever its size.  Spans live until fn returns; fn may submit, not read. */
+/* Records with from <= seq <= head, ascending, until fn returns false, 256 KiB were read or the
+ * end. Returns the seq to go on from (the last one fn was given, + 1; head + 1 at the end), 0 on
+ * failure.  At least one record is read whatever its size.  Spans live until fn returns; fn may
+ * submit, not read. */
 struct journal_row {
 	uint64_t seq;
 	struct span topic, key, frame;
@@ -154,16 +160,18 @@ struct journal_dead {
 };
 typedef bool journal_dead_fn(void *arg, const struct journal_dead *d);
 /* Dead letters with no > after (of one group when given), ascending, until fn returns false. */
-int journal_dead_each(struct journal *j, struct span group, uint64_t after, journal_dead_fn *fn, void *arg);
+int journal_dead_each(
+    struct journal *j, struct span group, uint64_t after, journal_dead_fn *fn, void *arg);
 
 typedef void journal_claim_fn(void *arg, struct span path, struct span name);
 int journal_claims(struct journal *j, journal_claim_fn *fn, void *arg);
 
 struct journal_stats {
-	uint64_t commits, records, repeats, bytes;    /* since start; records stored and their frames' bytes */
-	uint64_t damaged;			      /* times a damaged record was skipped, since start */
-	uint64_t file_bytes, kept_bytes;	      /* database file (0 in memory); frames kept */
-	int64_t oldest_ms;			      /* unix ms of the oldest record kept; 0 = none */
+	uint64_t commits, records, repeats,
+	    bytes;                       /* since start; records stored and their frames' bytes */
+	uint64_t damaged;                /* times a damaged record was skipped, since start */
+	uint64_t file_bytes, kept_bytes; /* database file (0 in memory); frames kept */
+	int64_t oldest_ms;               /* unix ms of the oldest record kept; 0 = none */
 	uint32_t fsync_us_p50, fsync_us_p99, fsync_us_max; /* of the last 1,024 commits */
 };
 void journal_stats(struct journal *j, struct journal_stats *s);

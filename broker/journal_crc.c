@@ -45,8 +45,8 @@ journal_crc(uint32_t crc, const void *bytes, size_t n)
 		uint32_t a = crc ^ le32(p), b = le32(p + 4);
 
 		crc = tab[7][a & 0xff] ^ tab[6][(a >> 8) & 0xff] ^ tab[5][(a >> 16) & 0xff] ^
-		    tab[4][a >> 24] ^ tab[3][b & 0xff] ^ tab[2][(b >> 8) & 0xff] ^
-		    tab[1][(b >> 16) & 0xff] ^ tab[0][b >> 24];
+		      tab[4][a >> 24] ^ tab[3][b & 0xff] ^ tab[2][(b >> 8) & 0xff] ^
+		      tab[1][(b >> 16) & 0xff] ^ tab[0][b >> 24];
 	}
 	for (; n > 0; n--, p++)
 		crc = (crc >> 8) ^ tab[0][(crc ^ *p) & 0xff];

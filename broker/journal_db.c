@@ -76,8 +76,7 @@ journal_db_bind_i(struct journal_db *d, unsigned i, int at, int64_t v)
 void
 journal_db_bind_text(struct journal_db *d, unsigned i, int at, struct span s)
 {
-	sqlite3_bind_text64(
-	    d->st[i], at, (const char *)s.p, s.n, SQLITE_STATIC, SQLITE_UTF8);
+	sqlite3_bind_text64(d->st[i], at, (const char *)s.p, s.n, SQLITE_STATIC, SQLITE_UTF8);
 }
 
 void

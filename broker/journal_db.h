@@ -1,8 +1,8 @@
 #ifndef BROKER_JOURNAL_DB_H
 #define BROKER_JOURNAL_DB_H
-/* One SQLite connection with its prepared statements, used by one thread.  Functions return SQLite's
- * result codes (extended), SQLITE_OK for success; nothing is logged here.  Bound spans are not
- * copied: they live until the statement was run. */
+/* One SQLite connection with its prepared statements, used by one thread.  Functions return
+ * SQLite's result codes (extended), SQLITE_OK for success; nothing is logged here.  Bound spans are
+ * not copied: they live until the statement was run. */
 #include <stdbool.h>
 #include <sqlite3.h>
 #include "base/span.h"

@@ -83,8 +83,8 @@ journal_dedup_fini(struct journal_dedup *d)
 }
 
 static int
-find_in(struct journal_dedup *d, unsigned table, struct journal_rec *rec,
-    enum journal_dedup_hit *hit)
+find_in(
+    struct journal_dedup *d, unsigned table, struct journal_rec *rec, enum journal_dedup_hit *hit)
 {
 	struct span dig;
 	int rc;
@@ -106,8 +106,7 @@ find_in(struct journal_dedup *d, unsigned table, struct journal_rec *rec,
 }
 
 int
-journal_dedup_find(
-    struct journal_dedup *d, struct journal_rec *rec, enum journal_dedup_hit *hit)
+journal_dedup_find(struct journal_dedup *d, struct journal_rec *rec, enum journal_dedup_hit *hit)
 {
 	int rc;
 

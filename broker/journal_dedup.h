@@ -1,8 +1,8 @@
 #ifndef BROKER_JOURNAL_DEDUP_H
 #define BROKER_JOURNAL_DEDUP_H
-/* id -> first answer, for 24 to 48 h of commit time.  Three tables take turns: one is written, the one
- * before it still answers, the third is emptied a little in each transaction until the next turn.  All
- * calls are inside a transaction of the writer; results are SQLite's. */
+/* id -> first answer, for 24 to 48 h of commit time.  Three tables take turns: one is written, the
+ * one before it still answers, the third is emptied a little in each transaction until the next
+ * turn.  All calls are inside a transaction of the writer; results are SQLite's. */
 #include "broker/journal_db.h"
 #include "broker/journal_impl.h"
 

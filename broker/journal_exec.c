@@ -370,8 +370,7 @@ dead(struct journal_writer *w, struct journal_op *op)
 
 	journal_db_bind_text(&w->db, DEAD_ADD, 1, op->u.dead.group);
 	journal_db_bind_u(&w->db, DEAD_ADD, 2, op->u.dead.seq);
-	journal_db_bind_blob(
-	    &w->db, DEAD_ADD, 3, span_of(op->u.dead.id, sizeof op->u.dead.id));
+	journal_db_bind_blob(&w->db, DEAD_ADD, 3, span_of(op->u.dead.id, sizeof op->u.dead.id));
 	journal_db_bind_text(&w->db, DEAD_ADD, 4, op->u.dead.topic);
 	journal_db_bind_text(&w->db, DEAD_ADD, 5, op->u.dead.key);
 	journal_db_bind_text(&w->db, DEAD_ADD, 6, op->u.dead.reason);
@@ -404,8 +403,8 @@ claim(struct journal_writer *w, struct journal_op *op)
 	rc = journal_db_step(&w->db, CLAIM_GET);
 	if (rc != SQLITE_ROW)
 		return rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
-	(void)str_copy(op->u.claim.owner, sizeof op->u.claim.owner,
-	    journal_db_span(&w->db, CLAIM_GET, 0));
+	(void)str_copy(
+	    op->u.claim.owner, sizeof op->u.claim.owner, journal_db_span(&w->db, CLAIM_GET, 0));
 	journal_db_done(&w->db, CLAIM_GET);
 	return SQLITE_OK;
 }

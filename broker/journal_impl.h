@@ -1,7 +1,7 @@
 #ifndef BROKER_JOURNAL_IMPL_H
 #define BROKER_JOURNAL_IMPL_H
-/* What the implementations of the journal share: the table of functions behind journal.h, and the two
- * rules that must not differ between them. */
+/* What the implementations of the journal share: the table of functions behind journal.h, and the
+ * two rules that must not differ between them. */
 #include <stdint.h>
 #include "broker/journal.h"
 
@@ -24,8 +24,8 @@ struct journal_ops {
 /* First member of every implementation.  The loop's thread only. */
 struct journal {
 	const struct journal_ops *ops;
-	/* Unix ms; a test or a simulation may replace it before the first submit.  The writer's thread
-	 * calls it. */
+	/* Unix ms; a test or a simulation may replace it before the first submit.  The writer's
+	 * thread calls it. */
 	int64_t (*now_ms)(void);
 	int fd;
 	uint64_t head, first; /* as of the last operation reaped */
@@ -39,17 +39,17 @@ struct journal {
 struct journal *journal_sqlite_open(const char *dir);
 struct journal *journal_mem_open(void);
 
-/* Equal ids within one PUT: leader[i] becomes the index of the first record with the id of recs[i] (i
- * itself when it is the first).  Returns the lowest index whose digest differs from its leader's, or
- * n when there is none. */
+/* Equal ids within one PUT: leader[i] becomes the index of the first record with the id of recs[i]
+ * (i itself when it is the first).  Returns the lowest index whose digest differs from its
+ * leader's, or n when there is none. */
 unsigned journal_twins(const struct journal_rec *recs, unsigned n, unsigned *leader);
 
 /* What the cursor of a PUT comes to, given what is stored. */
 struct journal_src {
-	bool known;	/* the src was set before */
-	bool mine;	/* ... by the identity of this operation */
-	bool is_cur;	/* its value equals the operation's `cur` */
-	bool is_was;	/* ... equals `was` */
+	bool known;  /* the src was set before */
+	bool mine;   /* ... by the identity of this operation */
+	bool is_cur; /* its value equals the operation's `cur` */
+	bool is_was; /* ... equals `was` */
 };
 enum journal_move { JOURNAL_MOVE, JOURNAL_STAY, JOURNAL_REFUSE };
 enum journal_move journal_move(

@@ -77,8 +77,8 @@ load(struct journal_reader *r, struct journal_row *row)
 		return true;
 	r->damaged++;
 	if (log_allow(&r->damaged_log, clock_mono_ms(), 5))
-		log_error("journal_damaged", LOG_U("seq", row->seq),
-		    LOG_U("damaged", r->damaged), LOG_U("suppressed", r->damaged_log.last));
+		log_error("journal_damaged", LOG_U("seq", row->seq), LOG_U("damaged", r->damaged),
+		    LOG_U("suppressed", r->damaged_log.last));
 	return false;
 }
 

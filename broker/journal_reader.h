@@ -1,7 +1,8 @@
 #ifndef BROKER_JOURNAL_READER_H
 #define BROKER_JOURNAL_READER_H
-/* The loop's half of the SQLite journal: a connection that only reads.  Every statement is reset before a
- * function returns, so that no read holds up a checkpoint.  Failures are logged, at most a few a second. */
+/* The loop's half of the SQLite journal: a connection that only reads.  Every statement is reset
+ * before a function returns, so that no read holds up a checkpoint.  Failures are logged, at most a
+ * few a second. */
 #include "base/log.h"
 #include "broker/journal_db.h"
 #include "broker/journal_impl.h"

@@ -28,12 +28,12 @@ static const char reader_setup[] = "PRAGMA query_only=ON;"
 				   "PRAGMA cell_size_check=ON;"
 				   "PRAGMA cache_size=-8192;";
 
-#define DEDUP_TABLE(n) \
+#define DEDUP_TABLE(n)                                                                           \
 	"CREATE TABLE dedup_" n "(id BLOB PRIMARY KEY, dig BLOB NOT NULL, seq INTEGER NOT NULL," \
 	" groups INTEGER NOT NULL) WITHOUT ROWID;"
 
-/* meta is written by a trim and every few thousand records, not by each commit: it holds as of its head,
- * and what came later is read off the records. */
+/* meta is written by a trim and every few thousand records, not by each commit: it holds as of its
+ * head, and what came later is read off the records. */
 static const char tables[] =
     "BEGIN IMMEDIATE;"
     "CREATE TABLE records(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, exp INTEGER NOT NULL,"
@@ -41,18 +41,18 @@ static const char tables[] =
     " frame BLOB NOT NULL);"
     "CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), head INTEGER NOT NULL,"
     " at INTEGER NOT NULL, kept INTEGER NOT NULL, gen INTEGER NOT NULL, since INTEGER NOT NULL);"
-    "INSERT INTO meta VALUES(1, 0, 0, 0, 0, 0);"
-    DEDUP_TABLE("0") DEDUP_TABLE("1") DEDUP_TABLE("2")
-    "CREATE TABLE cursors(src TEXT PRIMARY KEY, owner TEXT, cur BLOB);"
-    "CREATE TABLE groups(name TEXT PRIMARY KEY, settings BLOB, state BLOB, next INTEGER NOT NULL);"
-    "CREATE TABLE dead(no INTEGER PRIMARY KEY AUTOINCREMENT, grp TEXT NOT NULL,"
-    " seq INTEGER NOT NULL, id BLOB NOT NULL, topic TEXT NOT NULL, key TEXT, reason TEXT,"
-    " tries INTEGER NOT NULL, at INTEGER NOT NULL, frame BLOB);"
-    "CREATE INDEX dead_grp ON dead(grp);"
-    "CREATE TABLE claims(path TEXT PRIMARY KEY, name TEXT NOT NULL);"
-    "PRAGMA application_id=1413568585;"
-    "PRAGMA user_version=1;"
-    "COMMIT;";
+    "INSERT INTO meta VALUES(1, 0, 0, 0, 0, 0);" DEDUP_TABLE("0") DEDUP_TABLE("1") DEDUP_TABLE(
+	"2") "CREATE TABLE cursors(src TEXT PRIMARY KEY, owner TEXT, cur BLOB);"
+	     "CREATE TABLE groups(name TEXT PRIMARY KEY, settings BLOB, state BLOB, next INTEGER "
+	     "NOT NULL);"
+	     "CREATE TABLE dead(no INTEGER PRIMARY KEY AUTOINCREMENT, grp TEXT NOT NULL,"
+	     " seq INTEGER NOT NULL, id BLOB NOT NULL, topic TEXT NOT NULL, key TEXT, reason TEXT,"
+	     " tries INTEGER NOT NULL, at INTEGER NOT NULL, frame BLOB);"
+	     "CREATE INDEX dead_grp ON dead(grp);"
+	     "CREATE TABLE claims(path TEXT PRIMARY KEY, name TEXT NOT NULL);"
+	     "PRAGMA application_id=1413568585;"
+	     "PRAGMA user_version=1;"
+	     "COMMIT;";
 
 _Static_assert(JOURNAL_APPLICATION == 1413568585 && JOURNAL_FORMAT == 1, "as in tables[]");
 

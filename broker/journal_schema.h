@@ -12,8 +12,8 @@
 /* An exclusive flock on <dir>/journal.lock: the descriptor, or -1. */
 int journal_schema_lock(const char *dir);
 
-/* The writer's connection.  A new file gets its tables; one that is not a journal, or of a newer format, is
- * refused and left as it is. */
+/* The writer's connection.  A new file gets its tables; one that is not a journal, or of a newer
+ * format, is refused and left as it is. */
 int journal_schema_writer(struct journal_db *d, const char *dir);
 /* A connection that only reads; the writer's is open already. */
 int journal_schema_reader(struct journal_db *d, const char *dir);

@@ -28,14 +28,14 @@ struct sqlite {
 	struct journal j;
 	int lock_fd;
 	struct journal_reader reader; /* loop's thread */
-	struct list pending;	      /* loop's thread: submitted, not flushed */
-	struct list reaped;	      /* loop's thread: taken from `done`, not yet given out */
+	struct list pending;          /* loop's thread: submitted, not flushed */
+	struct list reaped;           /* loop's thread: taken from `done`, not yet given out */
 
 	pthread_mutex_t mu;
 	pthread_cond_t wake;
 	struct list queue, done; /* mu */
-	bool stop;		 /* mu */
-	struct report report;	 /* mu */
+	bool stop;               /* mu */
+	struct report report;    /* mu */
 
 	pthread_t thread;
 	bool running;
@@ -78,7 +78,8 @@ event_clear(int fd)
 
 /* ---- the writer's thread ---- */
 
-/* Waits for operations into `batch`.  With something to tidy up it waits only a moment.  false: the end. */
+/* Waits for operations into `batch`.  With something to tidy up it waits only a moment.  false: the
+ * end. */
 static bool
 take(struct sqlite *s, struct list *batch)
 {
@@ -141,7 +142,7 @@ work(struct sqlite *s, struct list *batch)
 	struct journal_op *op;
 
 	if (atomic_load(&s->failed)) {
-		LIST_EACH(op, batch, struct journal_op, node) {
+		LIST_EACH (op, batch, struct journal_op, node) {
 			op->err = ERR_STORE_FAILED;
 			op->head = s->writer.committed.head;
 			op->first = s->writer.committed.first;
@@ -232,8 +233,8 @@ sqlite_reap(struct journal *j)
 	if (list_empty(&s->reaped))
 		collect(s);
 	if (list_empty(&s->reaped)) {
-		/* Clear, then look again: whatever is posted after the look sets it again.  What the
-		 * look finds may have been announced by what was cleared. */
+		/* Clear, then look again: whatever is posted after the look sets it again.  What
+		 * the look finds may have been announced by what was cleared. */
 		event_clear(j->fd);
 		collect(s);
 		if (list_empty(&s->reaped))
@@ -388,8 +389,7 @@ journal_sqlite_open(const char *dir)
 		    LOG_ERRNO());
 		goto fail;
 	}
-	if (journal_write_open(&s->writer, dir) == -1 ||
-	    journal_reader_open(&s->reader, dir) == -1)
+	if (journal_write_open(&s->writer, dir) == -1 || journal_reader_open(&s->reader, dir) == -1)
 		goto fail;
 	s->report.kept = s->writer.pos.kept;
 	s->j.head = s->writer.pos.head;

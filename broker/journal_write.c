@@ -10,7 +10,7 @@
 
 #define CHECKPOINT_PAGES 1000
 #define META_EVERY 10000u /* records that a start may have to add up again */
-#define DRAIN_BUSY 256u	  /* expired ids deleted in a commit, besides one for each record */
+#define DRAIN_BUSY 256u   /* expired ids deleted in a commit, besides one for each record */
 #define DRAIN_IDLE 1000u
 #define FREE_MIN 1024 /* pages kept for what comes next */
 
@@ -176,7 +176,7 @@ execute(struct journal_writer *w, struct list *ops, bool only_trims)
 	struct journal_op *op;
 	int rc = SQLITE_OK;
 
-	LIST_EACH(op, ops, struct journal_op, node) {
+	LIST_EACH (op, ops, struct journal_op, node) {
 		op->err = ERR_OK;
 		op->conflict_at = -1;
 		if (only_trims && op->kind != JOURNAL_TRIM)
@@ -217,7 +217,7 @@ refuse(const struct journal_writer *w, struct list *ops, enum err err)
 {
 	struct journal_op *op;
 
-	LIST_EACH(op, ops, struct journal_op, node) {
+	LIST_EACH (op, ops, struct journal_op, node) {
 		op->err = err;
 		op->conflict_at = -1;
 		op->head = w->committed.head;
@@ -230,7 +230,7 @@ has_trim(struct list *ops)
 {
 	struct journal_op *op;
 
-	LIST_EACH(op, ops, struct journal_op, node)
+	LIST_EACH (op, ops, struct journal_op, node)
 		if (op->kind == JOURNAL_TRIM)
 			return true;
 	return false;

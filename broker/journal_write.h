@@ -1,7 +1,7 @@
 #ifndef BROKER_JOURNAL_WRITE_H
 #define BROKER_JOURNAL_WRITE_H
-/* The writer's half of the SQLite journal: a list of operations becomes one transaction.  No threads
- * in here; whoever calls does so one at a time. */
+/* The writer's half of the SQLite journal: a list of operations becomes one transaction.  No
+ * threads in here; whoever calls does so one at a time. */
 #include "broker/journal_db.h"
 #include "broker/journal_dedup.h"
 #include "broker/journal_impl.h"
@@ -9,10 +9,10 @@
 /* Where the journal stands.  A rollback puts the copy of the last commit back. */
 struct journal_pos {
 	uint64_t head, first;
-	int64_t at_ms;	    /* commit time: never goes back */
-	uint64_t kept;	    /* bytes of the frames kept */
+	int64_t at_ms;      /* commit time: never goes back */
+	uint64_t kept;      /* bytes of the frames kept */
 	uint64_t meta_head; /* head when the row `meta` was written last */
-	uint64_t gen;	    /* dedup's turn */
+	uint64_t gen;       /* dedup's turn */
 	int64_t since_ms;
 	uint64_t records, repeats, bytes; /* since start */
 };
@@ -26,10 +26,10 @@ struct journal_writer {
 	unsigned *leader; /* scratch of a PUT of several records */
 	unsigned leader_n;
 	int wal_pages, checkpoint_at;
-	bool full;	    /* the last transaction did not fit on the disk */
-	bool trimmed;	    /* this transaction deleted records */
-	bool vacuum;	    /* the file has pages to give back */
-	bool wrote;	    /* the commit reached the WAL */
+	bool full;    /* the last transaction did not fit on the disk */
+	bool trimmed; /* this transaction deleted records */
+	bool vacuum;  /* the file has pages to give back */
+	bool wrote;   /* the commit reached the WAL */
 	uint64_t commits;
 	uint32_t commit_us[JOURNAL_COMMITS]; /* what the last ones took, a ring */
 };
