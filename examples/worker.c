@@ -1,7 +1,6 @@
-/* A worker for OT-2 triggers in C.  Copy it and put your robot where `work` has its row. */
+/* A worker for OT-2 triggers in C.  Its ids depend on the trigger alone: the broker knows a repeat. */
 #include "base/uuid.h"
 #include "proto/json.h"
-#include "proto/mp.h"
 #include "proto/svc.h"
 
 static void
@@ -10,35 +9,35 @@ stored(void *m, const struct env *e)
 	e->verb == ENV_OK ? worker_ack(m) : worker_nak(m, -1, "the results were not stored");
 }
 
-/* One item of a BATCH.  Its id depends on the trigger alone: the broker knows a repeat. */
 static void
-put_item(struct buf *b, struct env trigger, uint8_t step, const char *topic, const char *rest)
+put(struct buf *batch, struct worker_msg *m, uint8_t step, const char *topic, const char *json)
 {
-	char uuid[UUID_TEXT + 1], json[512], full[64];
+	struct buf body = {.max = LIMIT_FRAME};
+	struct env e;
 
-	uuid_text(trigger.id, uuid);
-	trigger.id[15] ^= step;
-	snprintf(full, sizeof full, "%s%s", topic, step > 1 ? uuid : "");
-	snprintf(json, sizeof json, "{\"uuid\":\"%s\",%s}", uuid, rest);
-	mp_put_array(b, 4);
-	mp_put_cstr(b, full);
-	mp_put_bin(b, span_of(trigger.id, 16));
-	mp_put_map(b, 0);
-	b->failed |= json_to_mp(span_str(json), b, NULL) != 0;
+	env_init(&e, ENV_PUB, span_str(topic), m->env.id);
+	e.id[15] ^= step;
+	worker_inherit(m, &e);
+	batch->failed |= json_to_mp(span_str(json), &body, NULL) != 0;
+	e.body = buf_span(&body);
+	batch->failed |= env_put_item(&e, batch) != ERR_OK;
+	buf_fini(&body);
 }
 
 static void
 work(void *svc, struct worker_msg *m)
 {
+	char uuid[UUID_TEXT + 1], topic[64], json[512];
+	struct buf b = {.max = LIMIT_FRAME};
 	struct env e;
-	struct buf b;
 
-	buf_init(&b, LIMIT_FRAME);
-	mp_put_array(&b, 2);
-	put_item(&b, m->env, 1, "rows.in", "\"rows\":[{\"index\":0,\"data\":{\"od\":0.42}}]");
-	put_item(&b, m->env, 2, "status.", "\"status\":\"succeeded\",\"by\":\"example-c\"");
+	snprintf(topic, sizeof topic, "status.%s", uuid_text(m->env.id, uuid));
+	buf_putc(&b, (char)0x92); /* msgpack: an array of two */
+	snprintf(json, sizeof json, "{\"uuid\":\"%s\",\"rows\":[{\"data\":{\"od\":0.42}}]}", uuid);
+	put(&b, m, 1, "rows.in", json);
+	snprintf(json, sizeof json, "{\"uuid\":\"%s\",\"status\":\"succeeded\"}", uuid);
+	put(&b, m, 2, topic, json);
 	env_init(&e, ENV_BATCH, span_str(""), NULL);
-	worker_inherit(m, &e);
 	e.body = buf_span(&b);
 	if (b.failed || client_call(svc_client(svc), &e, 20000, stored, m) != ERR_OK)
 		worker_nak(m, -1, "the results could not be sent");
@@ -48,14 +47,13 @@ work(void *svc, struct worker_msg *m)
 static int
 start(void *ours, struct svc *s)
 {
-	return worker_sub(svc_worker(s), &(struct worker_sub_spec){.pattern = ours, .arg = s,
-	    .group = "example-c", .msg = work}) == NULL;
+	return worker_sub(svc_worker(s), &(struct worker_sub_spec){
+	    .pattern = ours, .group = "example-c", .msg = work, .arg = s}) == NULL;
 }
 
 int
 main(int argc, char **argv)
 {
-	char ours[] = "trigger.OT-2.v1alpha1.>";
-
-	return svc_main(argc, argv, &(struct svc_spec){.name = "example-c", .start = start}, ours);
+	return svc_main(argc, argv, &(struct svc_spec){.name = "example-c", .start = start},
+	    (char[]){"trigger.OT-2.v1alpha1.>"});
 }

@@ -50,7 +50,7 @@ take_method(struct catalogue_method *m, const msgpack_object_kv *kv, char why[25
 		return -1;
 	}
 	if (schema_check(m->request, inner) != 0) {
-		snprintf(why, 256, "methods.%s.request: %.180s", m->name, inner);
+		snprintf(why, 256, "methods.%s.request: %.160s", m->name, inner);
 		return -1;
 	}
 	return take_ms(&m->deadline_ms, m->def, "deadline_ms", DEFAULT_TTL_MS, why);
