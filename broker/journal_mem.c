@@ -302,7 +302,8 @@ trim(struct mem *m, struct journal_op *op)
 		free(m->recs[n].bytes);
 		n++;
 	}
-	memmove(m->recs, m->recs + n, (m->n - n) * sizeof *m->recs);
+	if (n > 0)
+		memmove(m->recs, m->recs + n, (m->n - n) * sizeof *m->recs);
 	m->n -= n;
 	m->first += n;
 	op->u.trim.deleted = n;

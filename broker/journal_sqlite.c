@@ -241,7 +241,7 @@ sqlite_reap(struct journal *j)
 			return NULL;
 		event_set(j->fd);
 	}
-	op = LIST_FIRST(&s->reaped, struct journal_op, node);
+	op = LIST_ITEM(s->reaped.next, struct journal_op, node);
 	list_remove(&op->node);
 	return op;
 }
