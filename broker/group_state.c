@@ -1,0 +1,159 @@
+/* What must survive a restart, as one msgpack array:
+ *	[1, clean, floor, high, owed, counted, suspect, [seq - seq before, fails * 2 + delivered, …]]
+ * Every seq <= floor is done; so is every seq < high that is not in the list; all from high on is owed.
+ * A seq <= suspect may have been delivered without our knowing. */
+#include "broker/group_impl.h"
+
+#include <stdlib.h>
+
+#include "base/die.h"
+#include "proto/mp.h"
+
+enum { STATE_VERSION = 1, STATE_ELEMENTS = 64 * 1024 * 1024 };
+
+uint64_t
+group_floor(const struct group *g, uint64_t head)
+{
+	const struct entry *e = LIST_FIRST(&g->all, struct entry, all);
+	uint64_t next = g->live ? head + 1 : g->read;
+
+	if (e != NULL && e->seq < next)
+		next = e->seq;
+	if (g->iknown < g->nknown && g->known[g->iknown].seq < next)
+		next = g->known[g->iknown].seq;
+	return next - 1;
+}
+
+static void
+put_pending(struct buf *out, uint64_t *before, uint64_t seq, uint64_t fails, bool delivered)
+{
+	mp_put_u64(out, seq - *before);
+	mp_put_u64(out, fails * 2 + (delivered ? 1 : 0));
+	*before = seq;
+}
+
+void
+group_encode(const struct group *g, uint64_t head, bool clean, struct buf *out)
+{
+	uint64_t floor = group_floor(g, head), high = g->high > floor ? g->high : floor + 1, before = 0;
+	const struct entry *e;
+	size_t n = g->nknown - g->iknown;
+
+	LIST_EACH(e, &g->all, struct entry, all)
+		n += e->seq < high ? 1 : 0;
+	mp_put_array(out, 8);
+	mp_put_u64(out, STATE_VERSION);
+	mp_put_bool(out, clean);
+	mp_put_u64(out, floor);
+	mp_put_u64(out, high);
+	mp_put_i64(out, g->owed);
+	mp_put_u64(out, head);
+	mp_put_u64(out, g->suspect);
+	mp_put_array(out, n * 2);
+	LIST_EACH(e, &g->all, struct entry, all)
+		if (e->seq < high)
+			put_pending(out, &before, e->seq, e->fails, e->delivered);
+	for (size_t i = g->iknown; i < g->nknown; i++)
+		put_pending(out, &before, g->known[i].seq, g->known[i].fails, g->known[i].delivered);
+}
+
+static int
+read_pending(struct group *g, struct mp_r *r, uint64_t floor)
+{
+	unsigned n = mp_array(r);
+	uint64_t seq = 0;
+
+	if (r->bad || n % 2 != 0)
+		return -1;
+	free(g->known);
+	g->iknown = g->nknown = 0;
+	g->known = xcalloc(n / 2 + 1, sizeof(*g->known));
+	for (unsigned i = 0; i < n / 2; i++) {
+		uint64_t delta = mp_u64(r, INT64_MAX), what = mp_u64(r, UINT32_MAX);
+
+		seq += delta;
+		if (r->bad || delta == 0 || seq <= floor || seq >= g->high)
+			return -1;
+		g->known[g->nknown++] = (struct known){seq, (uint32_t)(what / 2), what % 2 != 0};
+	}
+	return 0;
+}
+
+int
+group_restore(struct group *g, struct span state, uint64_t head)
+{
+	uint64_t floor, high, counted, suspect;
+	struct mp_r r;
+	int64_t owed;
+	bool clean;
+
+	if (mp_scan(state, 3, STATE_ELEMENTS) != state.n)
+		return -1;
+	mp_r_init(&r, state);
+	if (mp_array(&r) != 8 || mp_u64(&r, UINT32_MAX) != STATE_VERSION)
+		return -1;
+	clean = mp_bool(&r);
+	floor = mp_u64(&r, INT64_MAX);
+	high = mp_u64(&r, INT64_MAX);
+	owed = mp_i64(&r);
+	counted = mp_u64(&r, INT64_MAX);
+	suspect = mp_u64(&r, INT64_MAX);
+	if (r.bad || high <= floor)
+		return -1;
+	g->high = high;
+	if (read_pending(g, &r, floor) != 0 || !mp_done(&r))
+		return -1;
+	g->known_high = high;
+	g->read = floor + 1;
+	g->owed = owed;
+	g->counted = counted;
+	g->suspect = clean ? suspect : head;
+	return 0;
+}
+
+uint64_t
+group_counted(const struct group *g)
+{
+	return g->counted;
+}
+
+bool
+group_is_dirty(const struct group *g)
+{
+	return g->dirty;
+}
+
+bool
+group_take_dirty(struct group *g)
+{
+	bool dirty = g->dirty;
+
+	g->dirty = false;
+	return dirty;
+}
+
+void
+group_stats(const struct group *g, uint64_t head, struct group_stats *s)
+{
+	const struct entry *oldest = LIST_FIRST(&g->all, struct entry, all);
+	size_t n = g->count[ENTRY_WAIT] + g->count[ENTRY_READY] + g->count[ENTRY_STALLED] + g->count[ENTRY_DELAY];
+
+	*s = (struct group_stats){
+	    .floor = group_floor(g, head),
+	    .owed = g->owed,
+	    .in_flight = g->count[ENTRY_FLIGHT],
+	    .ahead = n,
+	    .ahead_bytes = g->ahead_bytes,
+	    .oldest_ms = oldest ? oldest->at_ms : 0,
+	    .workers = g->workers,
+	    .closing = g->nclosing,
+	    .blocked = !g->conf.paused && !list_empty(&g->open) && g->count[ENTRY_READY] == 0 &&
+		       (n >= GROUP_AHEAD_RECORDS || g->ahead_bytes >= GROUP_AHEAD_BYTES),
+	    .delivered = g->delivered,
+	    .acked = g->acked,
+	    .redelivered = g->redelivered,
+	    .dead = g->dead,
+	    .dropped = g->dropped,
+	    .stale = g->stale,
+	};
+}

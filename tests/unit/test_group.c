@@ -1,0 +1,576 @@
+/* The group core: rules one by one, then seeded random events against a naive model. */
+#include <stdlib.h>
+
+#include "broker/group.h"
+#include "tests/unit/check.h"
+
+enum { RECORDS = 400, SESSIONS = 12, KEYS = 5, SEEDS = 1000, STEPS = 400 };
+
+enum fate { OWED, DONE, DEAD, DYING };
+
+struct rec {
+	bool matches;
+	int key; /* 0: none */
+	size_t bytes;
+	int64_t exp;
+	enum fate fate;
+	uint32_t fails;
+	int holder; /* session; 0: not in flight */
+	int64_t deadline;
+	uint64_t handed[4]; /* the last sessions that were handed it, in this life of the broker */
+	bool ever;	 /* was delivered, in any life */
+	bool rejected;
+	int refs;
+};
+
+struct worker {
+	uint64_t session;
+	uint32_t credit, n;
+	size_t max, bytes;
+	bool open, present;
+	struct group_worker *w;
+};
+
+/* The whole world: a journal, the workers, what is true of every record. */
+struct world {
+	struct rec r[RECORDS + 1];
+	uint64_t head;
+	struct worker w[SESSIONS];
+	uint64_t sessions; /* last given */
+	int64_t now, real;
+	struct group_conf conf;
+	struct group *g;
+	uint64_t rnd;
+	const char *wrong;
+	uint64_t wrong_seq;
+	/* what the journal would have after a crash */
+	struct buf state;
+	enum fate saved[RECORDS + 1];
+	uint32_t saved_fails[RECORDS + 1];
+	uint64_t delivered;
+};
+
+static uint64_t
+rnd(struct world *x, uint64_t n)
+{
+	x->rnd ^= x->rnd << 13;
+	x->rnd ^= x->rnd >> 7;
+	x->rnd ^= x->rnd << 17;
+	return x->rnd % n;
+}
+
+static void
+wrong(struct world *x, uint64_t seq, const char *what)
+{
+	if (x->wrong == NULL) {
+		x->wrong = what;
+		x->wrong_seq = seq;
+	}
+}
+
+static struct worker *
+worker_of(struct world *x, int session)
+{
+	for (int i = 0; i < SESSIONS; i++)
+		if (x->w[i].present && x->w[i].session == (uint64_t)session)
+			return &x->w[i];
+	return NULL;
+}
+
+static void
+land(struct world *x, uint64_t seq)
+{
+	struct worker *w = worker_of(x, x->r[seq].holder);
+
+	w->n--;
+	w->bytes -= x->r[seq].bytes;
+	x->r[seq].holder = 0;
+}
+
+/* ---- what the group decides, checked against the rules ---------------------------------------------- */
+
+static void
+check_order(struct world *x, uint64_t seq, int session)
+{
+	for (uint64_t s = 1; s <= x->head; s++) {
+		const struct rec *o = &x->r[s];
+
+		if (s == seq || !o->matches || o->key != x->r[seq].key)
+			continue;
+		if (o->holder != 0 && o->holder != session)
+			wrong(x, seq, "its key is in flight elsewhere");
+		if (s < seq && o->holder == 0 && (o->fate == OWED || (o->fate == DYING && !o->rejected)))
+			wrong(x, seq, "an earlier one of its key is not done");
+		if (s > seq && o->holder != 0)
+			wrong(x, seq, "a later one of its key is in flight");
+	}
+}
+
+static void
+on_deliver(void *arg, void *user, const struct group_item *it)
+{
+	struct world *x = arg;
+	struct worker *w = user;
+	struct rec *r = &x->r[it->seq];
+
+	x->delivered++;
+	if (it->frame != r || it->bytes != r->bytes)
+		wrong(x, it->seq, "wrong frame");
+	if (!r->matches || r->fate != OWED)
+		wrong(x, it->seq, "it is not owed");
+	if (r->holder != 0)
+		wrong(x, it->seq, "it is in flight already");
+	if (!w->present || !w->open || x->conf.paused)
+		wrong(x, it->seq, "the worker takes nothing");
+	if (w->n >= w->credit || (w->n > 0 && w->bytes + r->bytes > w->max))
+		wrong(x, it->seq, "the credit is used up");
+	if (it->try_no != r->fails + 1 || r->fails >= x->conf.tries)
+		wrong(x, it->seq, "wrong try");
+	if (r->ever && !it->again)
+		wrong(x, it->seq, "seen before and not marked so");
+	if (r->exp != 0 && r->exp <= x->real)
+		wrong(x, it->seq, "it is expired");
+	if (r->refs < 1)
+		wrong(x, it->seq, "its frame was let go");
+	r->holder = (int)w->session;
+	r->deadline = x->now + x->conf.ack_ms;
+	if (r->handed[0] != w->session) {
+		memmove(r->handed + 1, r->handed, sizeof r->handed - sizeof *r->handed);
+		r->handed[0] = w->session;
+	}
+	r->ever = true;
+	w->n++;
+	w->bytes += r->bytes;
+	if (r->key != 0)
+		check_order(x, it->seq, r->holder);
+}
+
+static void
+on_dead(void *arg, const struct group_item *it, struct span reason)
+{
+	struct world *x = arg;
+	struct rec *r = &x->r[it->seq];
+
+	if (span_is(reason, "EXPIRED")) {
+		if (r->fate != OWED || r->exp == 0 || r->exp > x->real)
+			wrong(x, it->seq, "it did not expire");
+		r->fate = DYING;
+	} else if (span_is(reason, "TRIES")) {
+		if (r->fate != OWED || r->fails < x->conf.tries)
+			wrong(x, it->seq, "it has tries left");
+		r->fate = DYING;
+	} else if (r->fate != DYING) {
+		wrong(x, it->seq, "it has tries left");
+	}
+	if (it->try_no != r->fails)
+		wrong(x, it->seq, "wrong number of tries in the dead letter");
+}
+
+static void
+on_drop(void *arg, void *frame)
+{
+	struct world *x = arg;
+	struct rec *r = frame;
+
+	if (--r->refs < 0)
+		wrong(x, (uint64_t)(r - x->r), "let go twice");
+}
+
+/* ---- the shell's part -------------------------------------------------------------------------------- */
+
+static const struct group_ops ops = {on_deliver, on_dead, on_drop, NULL};
+
+static struct group *
+make(struct world *x, uint64_t next)
+{
+	struct group_ops o = ops;
+
+	o.arg = x;
+	return group_new(&o, &x->conf, next);
+}
+
+static bool
+offer(struct world *x, uint64_t seq)
+{
+	static const char *const names[KEYS + 1] = {"", "a", "b", "ab", "c", "dd"};
+	struct rec *r = &x->r[seq];
+	struct group_rec gr = {.seq = seq, .at_ms = 1, .exp_ms = r->exp, .bytes = r->bytes, .frame = r};
+
+	if (r->key != 0)
+		gr.key = span_str(names[r->key]);
+	r->refs++;
+	if (group_offer(x->g, &gr))
+		return true;
+	r->refs--;
+	return false;
+}
+
+static void
+feed(struct world *x, unsigned most)
+{
+	while (!group_is_live(x->g) && group_wants(x->g) && most-- > 0) {
+		uint64_t seq = group_read(x->g);
+
+		while (seq <= x->head && !x->r[seq].matches)
+			seq++;
+		if (seq > x->head) {
+			group_seen(x->g, x->head + 1, true);
+			return;
+		}
+		if (!offer(x, seq))
+			return;
+	}
+}
+
+static void
+commit(struct world *x)
+{
+	struct rec *r = &x->r[x->head + 1];
+
+	if (x->head == RECORDS)
+		return;
+	r->matches = rnd(x, 4) != 0;
+	r->key = rnd(x, 3) ? (int)rnd(x, KEYS + 1) : 0;
+	r->bytes = rnd(x, 20) == 0 ? 900 : 1 + rnd(x, 100);
+	r->exp = rnd(x, 15) == 0 ? x->real + (int64_t)rnd(x, 4000) : 0;
+	x->head++;
+	if (!r->matches)
+		return;
+	group_commit(x->g, 1);
+	if (group_is_live(x->g))
+		offer(x, x->head);
+}
+
+/* ---- what the model knows of the verbs ---------------------------------------------------------------- */
+
+static void
+take_back_later(struct world *x, uint64_t seq)
+{
+	for (uint64_t s = seq + 1; x->r[seq].key != 0 && s <= x->head; s++)
+		if (x->r[s].matches && x->r[s].key == x->r[seq].key && x->r[s].holder != 0)
+			land(x, s);
+}
+
+static void
+fail(struct world *x, uint64_t seq)
+{
+	land(x, seq);
+	if (++x->r[seq].fails >= x->conf.tries)
+		x->r[seq].fate = DYING;
+	take_back_later(x, seq);
+}
+
+/* In the order of the deadlines; of one key the first that is late fails and takes the others back. */
+static void
+expire(struct world *x)
+{
+	for (;;) {
+		uint64_t first = 0;
+
+		for (uint64_t s = 1; s <= x->head; s++)
+			if (x->r[s].holder != 0 && (first == 0 || x->r[s].deadline < x->r[first].deadline))
+				first = s;
+		if (first == 0 || x->r[first].deadline > x->now)
+			return;
+		for (uint64_t s = first - 1; s > 0 && x->r[first].key != 0; s--)
+			if (x->r[s].holder != 0 && x->r[s].key == x->r[first].key && x->r[s].deadline <= x->now)
+				first = s;
+		fail(x, first);
+	}
+}
+
+static bool
+was_handed(const struct rec *r, uint64_t session)
+{
+	for (int i = 0; i < 4; i++)
+		if (r->handed[i] == session)
+			return true;
+	return false;
+}
+
+static void
+verb(struct world *x)
+{
+	uint64_t seq = 1 + rnd(x, x->head), session = 1 + rnd(x, x->sessions);
+	struct rec *r = &x->r[seq];
+	struct group_verdict v = {.seq = seq, .try_no = r->fails + 1, .ms = -1};
+	bool holds, took;
+
+	for (uint64_t i = 0; i < 6 && r->holder == 0; i++)
+		r = &x->r[seq = 1 + rnd(x, x->head)];
+	if (r->holder != 0 && rnd(x, 8) != 0)
+		session = (uint64_t)r->holder;
+	v.seq = seq;
+	v.try_no = rnd(x, 10) ? r->fails + 1 : rnd(x, 4);
+	holds = r->matches && r->holder == (int)session && v.try_no == r->fails + 1;
+	switch (rnd(x, 8)) {
+	case 0:
+		if (holds)
+			fail(x, seq);
+		took = group_nak(x->g, session, &v, x->now);
+		break;
+	case 1:
+		if (holds) {
+			land(x, seq);
+			r->fails++;
+			r->fate = DYING;
+			r->rejected = true;
+		}
+		took = group_reject(x->g, session, &v);
+		break;
+	case 2:
+		v.ms = (int64_t)rnd(x, 3000);
+		if (holds)
+			r->deadline = x->now + v.ms;
+		took = group_extend(x->g, session, &v, x->now);
+		break;
+	default:
+		holds = r->fate == OWED && was_handed(r, session);
+		if (holds) {
+			if (r->holder)
+				land(x, seq);
+			r->fate = DONE;
+		}
+		took = group_ack(x->g, session, seq);
+	}
+	if (took != holds)
+		wrong(x, seq, took ? "took a stale verb" : "ignored a good verb");
+}
+
+static void
+bury(struct world *x)
+{
+	for (uint64_t s = 1; s <= x->head; s++)
+		if (x->r[s].fate == DYING && rnd(x, 2)) {
+			x->r[s].fate = DEAD;
+			group_dead_done(x->g, s);
+		}
+}
+
+static void
+join(struct world *x)
+{
+	struct worker *w = &x->w[rnd(x, SESSIONS)];
+
+	if (!w->present) {
+		if (x->sessions == 63)
+			return;
+		*w = (struct worker){.session = ++x->sessions, .present = true};
+	}
+	w->open = true;
+	w->credit = (uint32_t)rnd(x, 9);
+	w->max = 50 + rnd(x, 500);
+	w->w = group_join(x->g, w->session, w->credit, w->max, w);
+}
+
+static void
+leave(struct world *x)
+{
+	struct worker *w = &x->w[rnd(x, SESSIONS)];
+
+	if (!w->present)
+		return;
+	if (rnd(x, 3) == 0) {
+		w->open = false;
+		group_close(x->g, w->w);
+		return;
+	}
+	for (uint64_t s = 1; s <= x->head; s++)
+		if (x->r[s].holder == (int)w->session)
+			fail(x, s);
+	group_leave(x->g, w->w, x->now);
+	w->present = false;
+}
+
+static void
+save(struct world *x, bool clean)
+{
+	buf_reset(&x->state);
+	group_encode(x->g, x->head, clean, &x->state);
+	for (uint64_t s = 1; s <= x->head; s++) {
+		x->saved[s] = x->r[s].fate;
+		x->saved_fails[s] = x->r[s].fails;
+	}
+	for (uint64_t s = x->head + 1; s <= RECORDS; s++)
+		x->saved[s] = OWED, x->saved_fails[s] = 0;
+}
+
+static int64_t
+count_owed(const struct world *x)
+{
+	int64_t n = 0;
+
+	for (uint64_t s = 1; s <= x->head; s++)
+		n += x->r[s].matches && (x->r[s].fate == OWED || x->r[s].fate == DYING);
+	return n;
+}
+
+static void
+restart(struct world *x)
+{
+	bool clean = rnd(x, 2);
+
+	if (clean)
+		save(x, true);
+	group_free(x->g);
+	for (int i = 0; i < SESSIONS; i++)
+		x->w[i].present = false;
+	for (uint64_t s = 1; s <= x->head; s++) {
+		struct rec *r = &x->r[s];
+
+		if (r->refs != 0)
+			wrong(x, s, "a frame was kept");
+		/* A dead letter is written in the journal before the state that forgets it. */
+		r->fate = x->saved[s] == DYING ? OWED : x->saved[s];
+		r->fails = x->saved_fails[s];
+		r->holder = 0;
+		r->rejected = false;
+		memset(r->handed, 0, sizeof r->handed);
+	}
+	x->g = make(x, 1);
+	if (group_restore(x->g, buf_span(&x->state), x->head) != 0)
+		wrong(x, 0, "its own state is refused");
+	for (uint64_t s = group_counted(x->g) + 1; s <= x->head; s++)
+		group_commit(x->g, x->r[s].matches ? 1 : 0);
+	if (clean)
+		save(x, false); /* from the first delivery on it is not clean any more */
+}
+
+static void
+tick(struct world *x)
+{
+	int64_t ms = (int64_t)rnd(x, rnd(x, 10) ? 50 : 3000);
+
+	x->now += ms;
+	x->real += ms;
+}
+
+static void
+step(struct world *x)
+{
+	uint64_t what = rnd(x, 100);
+
+	if (what < 30)
+		commit(x);
+	else if (what < 62 && x->head > 0 && x->sessions > 0)
+		verb(x);
+	else if (what < 72)
+		join(x);
+	else if (what < 76)
+		leave(x);
+	else if (what < 82)
+		bury(x);
+	else if (what < 84)
+		save(x, false);
+	else if (what < 86)
+		restart(x);
+	else if (what < 88) {
+		x->conf.paused = !x->conf.paused;
+		group_configure(x->g, &x->conf);
+	} else
+		tick(x);
+	feed(x, (unsigned)rnd(x, 5));
+	expire(x);
+	group_run(x->g, x->now, x->real);
+}
+
+static void
+check(struct world *x)
+{
+	uint64_t floor = group_floor(x->g, x->head), first = 1;
+	struct group_stats st;
+
+	group_check(x->g);
+	while (first <= x->head && (!x->r[first].matches || x->r[first].fate == DONE || x->r[first].fate == DEAD))
+		first++;
+	if (floor >= first)
+		wrong(x, floor, "the floor is above something owed");
+	group_stats(x->g, x->head, &st);
+	if (st.owed != count_owed(x))
+		wrong(x, (uint64_t)st.owed, "wrong count of what is owed");
+}
+
+/* Everything must come to an end: one good worker, and time. */
+static void
+finish(struct world *x)
+{
+	struct worker *w = &x->w[0];
+
+	x->conf.paused = false;
+	group_configure(x->g, &x->conf);
+	for (int i = 0; i < SESSIONS; i++)
+		if (x->w[i].present) {
+			for (uint64_t s = 1; s <= x->head; s++)
+				if (x->r[s].holder == (int)x->w[i].session)
+					fail(x, s);
+			group_leave(x->g, x->w[i].w, x->now);
+			x->w[i].present = false;
+		}
+	*w = (struct worker){.session = 63, .credit = 100, .max = 100000, .present = true, .open = true};
+	w->w = group_join(x->g, 63, 100, 100000, w);
+	for (int i = 0; i < 3000 && count_owed(x) > 0 && !x->wrong; i++) {
+		feed(x, 50);
+		expire(x);
+		group_run(x->g, x->now, x->real);
+		bury(x);
+		for (uint64_t s = 1; s <= x->head; s++)
+			if (x->r[s].holder != 0) {
+				land(x, s);
+				x->r[s].fate = DONE;
+				if (!group_ack(x->g, 63, s))
+					wrong(x, s, "an ack was ignored");
+			}
+		x->now += 500, x->real += 500;
+	}
+	feed(x, RECORDS);
+	check(x);
+	if (count_owed(x) != 0)
+		wrong(x, 0, "something is owed for ever");
+	if (group_floor(x->g, x->head) != x->head)
+		wrong(x, 0, "the floor does not reach the head");
+}
+
+static bool
+run_seed(uint64_t seed)
+{
+	static struct world x;
+
+	memset(&x, 0, sizeof x);
+	x.rnd = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
+	x.now = 1000;
+	x.real = 1700000000000;
+	x.conf = (struct group_conf){.tries = 1 + (uint32_t)rnd(&x, 4), .ack_ms = 100 + (int64_t)rnd(&x, 1000), .seed = seed};
+	buf_init(&x.state, 1 << 20);
+	x.g = make(&x, 1);
+	save(&x, false);
+	for (int i = 0; i < STEPS && !x.wrong; i++) {
+		step(&x);
+		check(&x);
+	}
+	if (!x.wrong)
+		finish(&x);
+	if (x.wrong)
+		printf("# seed %llu, seq %llu: %s\n", (unsigned long long)seed, (unsigned long long)x.wrong_seq, x.wrong);
+	group_free(x.g);
+	for (uint64_t s = 1; s <= x.head && !x.wrong; s++)
+		if (x.r[s].refs != 0)
+			wrong(&x, s, "a frame was kept at the end");
+	buf_fini(&x.state);
+	return x.wrong == NULL && x.delivered > 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	unsigned long long from = 1, to = SEEDS;
+	bool ok = true;
+
+	if (argc > 1 && sscanf(argv[1], "%llu", &from) == 1)
+		to = from;
+	if (argc > 2 && sscanf(argv[2], "%llu", &to) != 1)
+		return 2;
+	for (uint64_t s = from; s <= to && ok; s++)
+		ok = run_seed(s);
+	CHECK(ok);
+	return check_done();
+}
