@@ -1,0 +1,8 @@
+-- Revert control-tower:triggers from pg
+
+BEGIN;
+
+DROP TABLE control_tower.triggers;
+DROP SCHEMA control_tower;
+
+COMMIT;
