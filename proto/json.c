@@ -284,7 +284,7 @@ json_to_mp(struct span text, struct buf *out, struct json_error *err)
 					       : (const uint8_t *)""),
 	    text.n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &je);
 	if (j == NULL) {
-		fail(err, je.line < 0 ? 0 : je.line, je.column < 0 ? 0 : je.column, "%s", je.text);
+		fail(err, je.line, je.column > 0 ? je.column : 1, "%s", je.text);
 		goto done;
 	}
 	put_json(&w, j);
