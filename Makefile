@@ -45,7 +45,7 @@ SAN := $(SAN_$(BUILD))
 
 VERSION := $(shell cat VERSION)
 inc      = $(patsubst -I%,-isystem %,$(shell $(PKGCONF) --cflags $(1)))
-CPPFLAGS += -I. -D_GNU_SOURCE -DTAXI_VERSION='"$(VERSION)"' $(call inc,$(ALLPKGS))
+CPPFLAGS += -I. -D_GNU_SOURCE -DTAXI_VERSION=\"$(VERSION)\" $(call inc,$(ALLPKGS))
 CFLAGS   += -std=c11 $(OPT) $(WARN) $(HARD) $(SAN) $(if $(WERROR),-Werror)
 LDFLAGS  += -pie -Wl,-z,relro,-z,now $(SAN)
 libs      = $(shell $(PKGCONF) --libs $(1))
@@ -170,11 +170,11 @@ headers:
 	@for h in $(HDR); do $(CC) $(CPPFLAGS) -std=c11 -fsyntax-only -x c -include $$h /dev/null || exit 1; done; echo "headers ok: $(words $(HDR))"
 compile_commands.json: Makefile $(SRC) $(TSRC)
 	@{ echo '['; sep=; for f in $(SRC) $(TSRC) $(XSRC); do printf '%s{"directory":"%s","file":"%s","command":"%s"}' "$$sep" "$(CURDIR)" "$$f" \
-	  '$(subst ",\",$(CC) $(CPPFLAGS) $(CFLAGS)) -c '"$$f"; sep=','; done; echo ']'; } > $@
+	  '$(subst ",\",$(subst \,\\,$(CC) $(CPPFLAGS) $(CFLAGS))) -c '"$$f"; sep=','; done; echo ']'; } > $@
 lint: compile_commands.json headers
 	scripts/check-layers.sh
 	scripts/check-style.sh
-	printf '%s\n' $(SRC) | xargs -P2 -n4 clang-tidy --quiet -p .
+	printf '%s\n' $(SRC) | xargs -P$(shell nproc) -n1 clang-tidy --quiet -p .
 	cppcheck --quiet -j2 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--suppress=normalCheckLevelMaxBranches -DTAXI_VERSION='""' -I. $(SRC)
 	shellcheck -x scripts/*.sh .ci/run
