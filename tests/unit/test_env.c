@@ -1,0 +1,231 @@
+#include "tests/unit/check.h"
+
+#include <stdlib.h>
+
+#include "proto/env.h"
+#include "proto/mp.h"
+
+static const uint8_t id[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+static const uint8_t zeros[16];
+
+static struct buf out;
+
+/* PUB a.b with a body of n bytes of bin. */
+static enum err
+encode_sized(enum env_verb verb, const uint8_t *p, size_t n)
+{
+	struct env e;
+
+	env_init(&e, verb, span_str("a.b"), id);
+	e.body = span_of(p, n);
+	buf_reset(&out);
+	return env_encode(&e, &out);
+}
+
+static void
+test_frame_limits(void)
+{
+	uint8_t *p = calloc(LIMIT_FRAME_RX + 1, 1);
+	size_t head;
+	struct env e;
+
+	CHECK(encode_sized(ENV_PUB, p, 0) == ERR_OK);
+	head = out.n;
+	CHECK(encode_sized(ENV_PUB, p, LIMIT_FRAME - head) == ERR_OK && out.n == LIMIT_FRAME);
+	CHECK(encode_sized(ENV_PUB, p, LIMIT_FRAME - head + 1) == ERR_TOO_BIG && out.n == 0 &&
+	      !out.failed);
+	CHECK(encode_sized(ENV_MSG, p, LIMIT_FRAME_RX - head) == ERR_OK && out.n == LIMIT_FRAME_RX);
+	CHECK(encode_sized(ENV_MSG, p, LIMIT_FRAME_RX - head + 1) == ERR_TOO_BIG);
+	/* a receiver takes the slack from anyone, and the id is there to answer even what it
+	 * refuses */
+	CHECK(encode_sized(ENV_PUB, p, LIMIT_FRAME - head) == ERR_OK);
+	memcpy(p, out.p, head);
+	CHECK(env_decode(&e, span_of(p, LIMIT_FRAME_RX), false, NULL) == ERR_OK);
+	CHECK(e.body.n == LIMIT_FRAME_RX - head);
+	CHECK(env_decode(&e, span_of(p, LIMIT_FRAME_RX + 1), false, NULL) == ERR_TOO_BIG);
+	CHECK(memcmp(e.id, id, 16) == 0);
+	free(p);
+}
+
+static void
+test_append(void)
+{
+	struct buf small;
+	struct env e;
+
+	env_init(&e, ENV_PING, span_str(""), NULL);
+	CHECK(memcmp(e.id, zeros, 16) == 0);
+	buf_reset(&out);
+	buf_puts(&out, "before");
+	CHECK(env_encode(&e, &out) == ERR_OK && memcmp(out.p, "before", 6) == 0);
+	CHECK(env_decode(&e, span_of(out.p + 6, out.n - 6), true, NULL) == ERR_OK &&
+	      e.verb == ENV_PING);
+	env_set_s(&e, ENV_M_GROUP, span_of(out.p, 65));
+	buf_reset(&out);
+	buf_puts(&out, "before");
+	CHECK(env_encode(&e, &out) == ERR_TOO_BIG && out.n == 6);
+	buf_init(&small, 20);
+	env_init(&e, ENV_PING, span_str(""), id);
+	CHECK(env_encode(&e, &small) == ERR_TOO_BIG);
+	buf_fini(&small);
+}
+
+static enum err
+encode_meta(enum env_meta k, struct span s)
+{
+	struct env e;
+
+	env_init(&e, ENV_REP, span_str(""), id);
+	env_set_s(&e, k, s);
+	buf_reset(&out);
+	return env_encode(&e, &out);
+}
+
+/* What a reader would refuse is not written. */
+static void
+test_encode_refuses(void)
+{
+	uint8_t big[9000] = {0xc5, 0x20, 0x00}, deep[64];
+	struct env e;
+
+	CHECK(encode_meta(ENV_M_REASON, span_str("fine")) == ERR_OK);
+	CHECK(encode_meta(ENV_M_REASON, span_of(big + 3, LIMIT_REASON)) == ERR_OK);
+	CHECK(encode_meta(ENV_M_REASON, span_of(big + 3, LIMIT_REASON + 1)) == ERR_TOO_BIG);
+	CHECK(encode_meta(ENV_M_REASON, span_str("bad \xff")) == ERR_BAD_ENVELOPE);
+	CHECK(encode_meta(ENV_M_DIG, span_of(big, 31)) == ERR_BAD_ENVELOPE);
+	CHECK(encode_meta(ENV_M_DIG, span_of(big, 33)) == ERR_TOO_BIG);
+	CHECK(encode_meta(ENV_M_ROOT, span_of(big, 15)) == ERR_BAD_ENVELOPE);
+	CHECK(encode_meta(ENV_M_EPOCH, span_of(big, 8)) == ERR_BAD_ENVELOPE);
+	CHECK(encode_meta(ENV_M_DETAIL, span_of(big, 8195)) == ERR_TOO_BIG);
+	CHECK(encode_meta(ENV_M_DETAIL, span_str("\xa1")) == ERR_BAD_ENVELOPE);
+	CHECK(encode_meta(ENV_M_DETAIL, span_str("")) == ERR_BAD_ENVELOPE);
+	CHECK(encode_meta(ENV_M_DETAIL, span_str("\x01\x01")) == ERR_BAD_ENVELOPE);
+	memset(deep, 0x91, sizeof deep);
+	deep[30] = 1;
+	CHECK(encode_meta(ENV_M_DETAIL, span_of(deep, 31)) == ERR_OK);
+	deep[30] = 0x91;
+	deep[31] = 1;
+	CHECK(encode_meta(ENV_M_DETAIL, span_of(deep, 32)) == ERR_BAD_ENVELOPE);
+	env_init(&e, ENV_REQ, span_str("a"), id);
+	env_set_u(&e, ENV_M_TTL, LIMIT_TTL_MS + 1);
+	CHECK(env_encode(&e, &out) == ERR_BAD_ENVELOPE);
+	env_set_u(&e, ENV_M_TTL, LIMIT_TTL_MS);
+	CHECK(env_encode(&e, &out) == ERR_OK);
+	env_init(&e, ENV_REP, span_str(""), id);
+	for (unsigned k = 0, n = 0; k < ENV_M_COUNT && n <= LIMIT_META_KEYS; k++) {
+		if (k != ENV_M_DIG && k != ENV_M_ROOT && k != ENV_M_EPOCH) {
+			e.m[k] = (union env_value){.s = span_of("\xc0", 1)};
+			e.has |= UINT64_C(1) << k;
+			n++;
+		}
+	}
+	buf_reset(&out);
+	CHECK(env_encode(&e, &out) == ERR_TOO_BIG && out.n == 0);
+}
+
+static void
+test_accessors(void)
+{
+	struct env e;
+
+	env_init(&e, ENV_PUB, span_str("a"), id);
+	CHECK(!env_has(&e, ENV_M_KEY) && env_s(&e, ENV_M_KEY).p == NULL &&
+	      env_u(&e, ENV_M_TTL, 7) == 7);
+	env_set_s(&e, ENV_M_KEY, (struct span){NULL, 0});
+	CHECK(!env_has(&e, ENV_M_KEY));
+	env_set_s(&e, ENV_M_KEY, span_of("", 0));
+	CHECK(env_has(&e, ENV_M_KEY) && env_s(&e, ENV_M_KEY).n == 0);
+	env_set_u(&e, ENV_M_TTL, 9);
+	CHECK(env_u(&e, ENV_M_TTL, 7) == 9);
+	CHECK_STR(env_verb_name(ENV_EXTEND), "EXTEND");
+	CHECK_STR(env_verb_name(ENV_NONE), "NONE");
+	CHECK_STR(env_verb_name((enum env_verb)200), "NONE");
+}
+
+/* The broker's way: the body is not looked at. */
+static void
+test_unscanned(void)
+{
+	const char *why = NULL;
+	struct env e;
+
+	encode_sized(ENV_PUB, (const uint8_t *)"\xc1\xff", 2);
+	CHECK(env_decode(&e, buf_span(&out), false, &why) == ERR_OK && e.body.n == 2);
+	CHECK_STR(why, "");
+	CHECK(env_decode(&e, buf_span(&out), true, &why) == ERR_BAD_ENVELOPE);
+	CHECK_STR(why, "body: expected one msgpack object or nothing");
+	encode_sized(ENV_MSG, (const uint8_t *)"\xc1\xff", 2);
+	CHECK(env_decode(&e, buf_span(&out), false, NULL) == ERR_OK && e.body.n == 2);
+	CHECK(env_decode(&e, buf_span(&out), true, &why) == ERR_BAD_ENVELOPE);
+	encode_sized(ENV_PUB, NULL, 0);
+	CHECK(env_decode(&e, buf_span(&out), false, NULL) == ERR_OK && e.body.p == NULL);
+	out.p[1] = 2;
+	CHECK(env_decode(&e, buf_span(&out), false, &why) == ERR_BAD_ENVELOPE);
+	CHECK_STR(why, "version: expected 1");
+	CHECK(memcmp(e.id, id, 16) == 0);
+	encode_sized(ENV_PUB, NULL, 0);
+	out.p[3] = 'Q';
+	CHECK(env_decode(&e, buf_span(&out), false, &why) == ERR_BAD_ENVELOPE);
+	CHECK_STR(why, "verb: not one of this version");
+}
+
+static void
+test_err(void)
+{
+	char text[4000];
+	struct env e;
+
+	buf_reset(&out);
+	CHECK(env_encode_err(&out, id, ERR_BUSY, "try again") == ERR_OK);
+	CHECK(env_decode(&e, buf_span(&out), true, NULL) == ERR_OK && e.verb == ENV_ERR);
+	CHECK(memcmp(e.id, id, 16) == 0 && env_err_code(&e) == ERR_BUSY &&
+	      span_is(env_err_text(&e), "try again"));
+	CHECK(span_is(env_s(&e, ENV_M_RETRY), "later") && span_is(env_s(&e, ENV_M_CODE), "BUSY"));
+	buf_reset(&out);
+	CHECK(env_encode_err(&out, id, ERR_NOT_FOUND, NULL) == ERR_OK);
+	CHECK(env_decode(&e, buf_span(&out), true, NULL) == ERR_OK && !env_has(&e, ENV_M_DETAIL));
+	CHECK(env_err_text(&e).p == NULL);
+	/* long text is cut at a character, text that is no UTF-8 before its first bad byte */
+	for (size_t i = 0; i < sizeof text; i++)
+		text[i] = "\xe2\x82\xac"[i % 3];
+	text[sizeof text - 1] = 0;
+	buf_reset(&out);
+	CHECK(env_encode_err(&out, id, ERR_INTERNAL, text) == ERR_OK);
+	CHECK(env_decode(&e, buf_span(&out), true, NULL) == ERR_OK && env_err_text(&e).n == 2046);
+	buf_reset(&out);
+	CHECK(env_encode_err(&out, id, ERR_INTERNAL, "so far\xff so good") == ERR_OK);
+	CHECK(env_decode(&e, buf_span(&out), true, NULL) == ERR_OK &&
+	      span_is(env_err_text(&e), "so far"));
+	env_init(&e, ENV_ERR, span_str(""), id);
+	CHECK(env_err_code(&e) == ERR_INTERNAL && env_err_text(&e).p == NULL);
+	env_set_s(&e, ENV_M_CODE, span_str("OK"));
+	CHECK(env_err_code(&e) == ERR_INTERNAL);
+	env_set_s(&e, ENV_M_CODE, span_str("NEWER_CODE"));
+	CHECK(env_err_code(&e) == ERR_INTERNAL);
+	env_set_s(&e, ENV_M_DETAIL, span_str("\xa4text"));
+	CHECK(span_is(env_err_text(&e), "text"));
+	env_set_s(&e, ENV_M_DETAIL,
+	    span_str("\x83\x01\x02\xa5other\x03\xa6"
+		     "detail\xa1x"));
+	CHECK(span_is(env_err_text(&e), "x"));
+	env_set_s(&e, ENV_M_DETAIL,
+	    span_str("\x81\xa6"
+		     "detail\x07"));
+	CHECK(env_err_text(&e).p == NULL);
+	env_set_s(&e, ENV_M_DETAIL, span_str("\xc0"));
+	CHECK(env_err_text(&e).p == NULL);
+}
+
+int
+main(void)
+{
+	buf_init(&out, LIMIT_MAXMSG);
+	test_frame_limits();
+	test_append();
+	test_encode_refuses();
+	test_accessors();
+	test_unscanned();
+	test_err();
+	buf_fini(&out);
+	return check_done();
+}
