@@ -90,8 +90,9 @@ delivery_new(struct worker *w, const struct env *head, struct span frame)
 	} else {
 		turn_away(w, head, ERR_BUSY, why);
 	}
-	log_warn("delivery_unreadable", LOG_B("topic", head->topic), LOG_ID("id", head->id),
-	    LOG_S("why", why));
+	if (log_allow(&w->unreadable_lines, loop_now(w->loop), 5))
+		log_warn("delivery_unreadable", LOG_B("topic", head->topic), LOG_ID("id", head->id),
+		    LOG_S("why", why), LOG_U("suppressed", w->unreadable_lines.last));
 	free(d->frame);
 	free(d);
 	return NULL;

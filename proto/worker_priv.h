@@ -5,6 +5,7 @@
  * Nobody else includes this. */
 #include "base/die.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "proto/worker.h"
 
 #define uthash_fatal(msg) die(EXIT_AGAIN, "uthash: %s", msg)
@@ -85,6 +86,7 @@ struct worker {
 	void *changed_arg;
 	struct buf scratch;
 	struct worker_stats stats;
+	struct log_limit unreadable_lines;
 };
 
 static inline struct delivery *

@@ -1,0 +1,723 @@
+#include <stdlib.h>
+
+#include "proto/doc.h"
+#include "proto/worker.h"
+#include "tests/unit/check.h"
+#include "tests/unit/fake_broker.h"
+
+static struct fake broker;
+static struct loop *loop;
+static struct link *link_;
+static struct client *client;
+static struct worker *worker;
+
+/* The last frame of each verb the broker got, decoded from a copy. */
+static struct {
+	unsigned n;
+	uint8_t *bytes;
+	struct env e;
+} last[ENV_VERB_COUNT];
+static uint64_t acked[64];
+static size_t nacked;
+static enum err sub_answer;
+static char refused_pattern[64];
+
+static void
+keep(const struct env *e)
+{
+	struct buf b;
+	size_t n;
+
+	buf_init(&b, LIMIT_FRAME_RX);
+	if (env_encode(e, &b) != ERR_OK)
+		CHECK(!"encoded again");
+	free(last[e->verb].bytes);
+	buf_take(&b, &last[e->verb].bytes, &n);
+	if (env_decode(&last[e->verb].e, span_of(last[e->verb].bytes, n), true, NULL) != ERR_OK)
+		CHECK(!"decoded again");
+	last[e->verb].n++;
+}
+
+static void
+keep_acks(const struct env *e)
+{
+	struct mp_r r;
+
+	mp_r_init(&r, env_s(e, ENV_M_SEQS));
+	for (unsigned n = mp_array(&r); n > 0 && nacked < 64; n--)
+		acked[nacked++] = mp_u64(&r, INT64_MAX);
+}
+
+static void
+on_heard(struct fake *f, const struct env *e)
+{
+	keep(e);
+	if (e->verb == ENV_ACK)
+		keep_acks(e);
+	if (e->verb == ENV_SUB && sub_answer != ERR_OK && span_is(e->topic, refused_pattern))
+		fake_err(f, e->id, sub_answer, "group g has another pattern");
+	else if (e->verb == ENV_SUB || e->verb == ENV_UNSUB || e->verb == ENV_BYE)
+		fake_answer(f, ENV_OK, e->id);
+}
+
+static struct worker_msg *hand[16];
+static unsigned nhand, ncancelled, nmore;
+static bool finish_all_on_cancel;
+
+static void
+on_msg(void *arg, struct worker_msg *m)
+{
+	(void)arg;
+	if (nhand < 16)
+		hand[nhand++] = m;
+	else
+		CHECK(!"room for the delivery");
+}
+
+static void
+on_cancel(void *arg, struct worker_msg *m)
+{
+	(void)arg;
+	(void)m;
+	ncancelled++;
+	if (finish_all_on_cancel) {
+		for (unsigned i = 0; i < nhand; i++)
+			worker_nak(hand[i], -1, "stopping");
+		nhand = 0;
+	}
+}
+
+static void
+on_more(void *arg, struct worker_msg *m)
+{
+	(void)arg;
+	(void)m;
+	nmore++;
+}
+
+static enum env_verb want_verb;
+static unsigned want_n;
+
+static bool
+has_heard(void)
+{
+	return last[want_verb].n >= want_n;
+}
+
+/* The n-th frame of this verb has come. */
+static bool
+hears(enum env_verb verb, unsigned n)
+{
+	want_verb = verb;
+	want_n = n;
+	return run_until(loop, has_heard);
+}
+
+static bool
+has_hand(void)
+{
+	return nhand >= want_n;
+}
+
+static bool
+holds(unsigned n)
+{
+	want_n = n;
+	return run_until(loop, has_hand);
+}
+
+static bool
+all_live(void)
+{
+	return worker_is_live(worker);
+}
+
+static const uint8_t inner_id[16] = {0x11, 0x22};
+static const uint8_t outer_id[16] = {0xaa, 0xbb};
+
+/* An event of group g on t.one, with a body and an order key. */
+static void
+deliver_event(uint64_t seq, uint64_t try)
+{
+	struct buf inner;
+	struct env e, head;
+
+	buf_init(&inner, LIMIT_FRAME);
+	env_init(&e, ENV_PUB, span_str("t.one"), inner_id);
+	env_set_s(&e, ENV_M_KEY, span_str("plate-7"));
+	env_set_s(&e, ENV_M_TRACE, span_str("trace-1"));
+	e.body = span_str("\x81\xa1k\x2a");
+	CHECK(env_encode(&e, &inner) == ERR_OK);
+	env_init(&head, ENV_MSG, span_str("t.one"), inner_id);
+	env_set_s(&head, ENV_M_GROUP, span_str("g"));
+	env_set_u(&head, ENV_M_SEQ, seq);
+	env_set_u(&head, ENV_M_TRY, try);
+	fake_deliver(&broker, &head, buf_span(&inner));
+	buf_fini(&inner);
+}
+
+static void
+deliver_request(const char *topic, const uint8_t id[16], uint64_t window)
+{
+	struct buf inner;
+	struct env e, head;
+
+	buf_init(&inner, LIMIT_FRAME);
+	env_init(&e, ENV_REQ, span_str(topic), inner_id);
+	env_set_u(&e, ENV_M_TTL, 5000);
+	if (window > 0)
+		env_set_u(&e, ENV_M_WINDOW, window);
+	CHECK(env_encode(&e, &inner) == ERR_OK);
+	env_init(&head, ENV_MSG, span_str(topic), id);
+	env_set_u(&head, ENV_M_LEFT, 4000);
+	env_set_s(&head, ENV_M_AS, span_str("\x81\xa1p\x01"));
+	fake_deliver(&broker, &head, buf_span(&inner));
+	buf_fini(&inner);
+}
+
+static struct worker_sub *group_sub, *serve_sub, *tail_sub;
+
+static void
+test_subscribes(void)
+{
+	struct doc d;
+
+	worker_describe(worker, span_str("\x81\xa4name\xa4test"));
+	group_sub = worker_sub(worker, &(struct worker_sub_spec){.pattern = "t.>",
+					   .group = "g",
+					   .from = "all",
+					   .ack_ms = 1234,
+					   .tries = 3,
+					   .credit = 5,
+					   .msg = on_msg,
+					   .cancel = on_cancel});
+	CHECK(!worker_sub_is_live(group_sub));
+	CHECK(!worker_is_live(worker));
+	CHECK(run_until(loop, all_live));
+	CHECK(last[ENV_SUB].n == 1);
+	CHECK(span_is(last[ENV_SUB].e.topic, "t.>"));
+	CHECK(span_is(env_s(&last[ENV_SUB].e, ENV_M_GROUP), "g"));
+	CHECK(env_u(&last[ENV_SUB].e, ENV_M_ACK_MS, 0) == 1234);
+	CHECK(env_u(&last[ENV_SUB].e, ENV_M_TRIES, 0) == 3);
+	CHECK(env_u(&last[ENV_SUB].e, ENV_M_CREDIT, 0) == 5);
+	CHECK(env_u(&last[ENV_SUB].e, ENV_M_BYTES, 0) == DEFAULT_CREDIT_BYTES);
+	CHECK(env_u(&last[ENV_SUB].e, ENV_M_MANY, 0) == 1);
+	CHECK(!env_has(&last[ENV_SUB].e, ENV_M_SERVE));
+	CHECK(span_eq(env_s(&last[ENV_SUB].e, ENV_M_FROM), span_str("\xa3"
+								    "all")));
+	CHECK(doc_parse(&d, last[ENV_SUB].e.body) == 0);
+	CHECK(span_is(doc_str(&d.root, "name"), "test"));
+	doc_fini(&d);
+
+	serve_sub = worker_sub(worker, &(struct worker_sub_spec){.pattern = "q.*",
+					   .serve = true,
+					   .desc = span_str("\x81\xa4name\xa3own"),
+					   .msg = on_msg,
+					   .cancel = on_cancel,
+					   .more = on_more});
+	CHECK(run_until(loop, all_live));
+	CHECK(env_u(&last[ENV_SUB].e, ENV_M_SERVE, 0) == 1);
+	CHECK(!env_has(&last[ENV_SUB].e, ENV_M_GROUP));
+	CHECK(!env_has(&last[ENV_SUB].e, ENV_M_FROM));
+	CHECK(span_is(last[ENV_SUB].e.body, "\x81\xa4name\xa3own"));
+}
+
+static void
+test_acks_travel_together(void)
+{
+	nhand = 0;
+	deliver_event(41, 1);
+	deliver_event(42, 1);
+	deliver_event(43, 2);
+	CHECK(holds(3));
+	CHECK(worker_in_hand(worker) == 3);
+	CHECK(hand[0]->sub == group_sub);
+	CHECK(hand[0]->env.verb == ENV_PUB);
+	CHECK(span_is(hand[0]->env.topic, "t.one"));
+	CHECK(span_is(env_s(&hand[0]->env, ENV_M_KEY), "plate-7"));
+	CHECK(span_is(hand[0]->env.body, "\x81\xa1k\x2a"));
+	CHECK(env_u(&hand[2]->head, ENV_M_TRY, 0) == 2);
+	CHECK(hand[0]->deadline_ms > 0);
+	for (unsigned i = 0; i < 3; i++)
+		worker_ack(hand[i]);
+	CHECK(worker_in_hand(worker) == 0);
+	CHECK(!worker_is_flushed(worker));
+	CHECK(hears(ENV_ACK, 1));
+	CHECK(worker_is_flushed(worker));
+	CHECK(nacked == 3 && acked[0] == 41 && acked[1] == 42 && acked[2] == 43);
+	CHECK(span_is(env_s(&last[ENV_ACK].e, ENV_M_GROUP), "g"));
+}
+
+static void
+test_nak_reject_extend(void)
+{
+	nhand = 0;
+	deliver_event(50, 4);
+	deliver_event(51, 1);
+	deliver_event(52, 1);
+	CHECK(holds(3));
+	worker_extend(hand[0], 9000);
+	worker_nak(hand[0], 250, "later please");
+	worker_reject(hand[1], "never");
+	CHECK(hears(ENV_REJECT, 1));
+	CHECK(last[ENV_EXTEND].n == 1 && env_u(&last[ENV_EXTEND].e, ENV_M_MS, 0) == 9000);
+	CHECK(env_u(&last[ENV_EXTEND].e, ENV_M_SEQ, 0) == 50);
+	CHECK(last[ENV_NAK].n == 1);
+	CHECK(env_u(&last[ENV_NAK].e, ENV_M_SEQ, 0) == 50);
+	CHECK(env_u(&last[ENV_NAK].e, ENV_M_TRY, 0) == 4);
+	CHECK(env_u(&last[ENV_NAK].e, ENV_M_DELAY, 0) == 250);
+	CHECK(span_is(env_s(&last[ENV_NAK].e, ENV_M_GROUP), "g"));
+	CHECK(span_is(env_s(&last[ENV_NAK].e, ENV_M_REASON), "later please"));
+	CHECK(env_u(&last[ENV_REJECT].e, ENV_M_SEQ, 0) == 51);
+	CHECK(!env_has(&last[ENV_REJECT].e, ENV_M_DELAY));
+	worker_nak(hand[2], -1, NULL); /* the broker's own backoff */
+	CHECK(hears(ENV_NAK, 2));
+	CHECK(!env_has(&last[ENV_NAK].e, ENV_M_DELAY) && !env_has(&last[ENV_NAK].e, ENV_M_REASON));
+	CHECK(worker_in_hand(worker) == 0);
+}
+
+static void
+test_requests(void)
+{
+	struct env rep, child;
+
+	nhand = 0;
+	deliver_request("q.x", outer_id, 0);
+	CHECK(holds(1));
+	CHECK(hand[0]->sub == serve_sub);
+	CHECK(hand[0]->deadline_ms > 0);
+	env_init(&child, ENV_PUB, span_str("a.b"), NULL);
+	worker_inherit(hand[0], &child);
+	CHECK(span_eq(env_s(&child, ENV_M_ROOT), span_of(inner_id, 16)));
+	CHECK(span_is(env_s(&child, ENV_M_AS), "\x81\xa1p\x01"));
+	env_init(&rep, ENV_REP, span_str("ignored"), NULL);
+	rep.body = span_str("\x2a");
+	env_set_u(&rep, ENV_M_STATUS, 202);
+	worker_reply(hand[0], &rep);
+	CHECK(hears(ENV_REP, 1));
+	CHECK(
+	    memcmp(last[ENV_REP].e.id, outer_id, 16) == 0); /* the broker's id, not the sender's */
+	CHECK(last[ENV_REP].e.topic.n == 0);
+	CHECK(env_u(&last[ENV_REP].e, ENV_M_STATUS, 0) == 202);
+	CHECK(span_is(last[ENV_REP].e.body, "\x2a"));
+
+	nhand = 0;
+	deliver_request("q.x", outer_id, 0);
+	CHECK(holds(1));
+	worker_fail(hand[0], ERR_NOT_FOUND, "no such plate");
+	CHECK(hears(ENV_ERR, 1));
+	CHECK(memcmp(last[ENV_ERR].e.id, outer_id, 16) == 0);
+	CHECK(env_err_code(&last[ENV_ERR].e) == ERR_NOT_FOUND);
+	CHECK(span_is(env_err_text(&last[ENV_ERR].e), "no such plate"));
+
+	nhand = 0;
+	deliver_request("q.x", outer_id, 0);
+	CHECK(holds(1));
+	worker_fail_detail(hand[0], ERR_INVALID,
+	    span_str("\x81\xa6"
+		     "detail\xa3"
+		     "bad"));
+	CHECK(hears(ENV_ERR, 2));
+	CHECK(env_err_code(&last[ENV_ERR].e) == ERR_INVALID);
+	CHECK(span_is(env_err_text(&last[ENV_ERR].e), "bad"));
+}
+
+static void
+test_too_big_an_answer(void)
+{
+	uint8_t *big = calloc(1, LIMIT_FRAME);
+	struct buf body;
+	struct env rep;
+
+	nhand = 0;
+	deliver_request("q.x", outer_id, 0);
+	CHECK(holds(1));
+	buf_init(&body, LIMIT_FRAME + 1024);
+	mp_put_bin(&body, span_of(big, LIMIT_FRAME));
+	env_init(&rep, ENV_REP, span_str(""), NULL);
+	rep.body = buf_span(&body);
+	worker_reply(hand[0], &rep);
+	CHECK(hears(ENV_ERR, 3));
+	CHECK(env_err_code(&last[ENV_ERR].e) == ERR_TOO_BIG);
+	CHECK(worker_in_hand(worker) == 0);
+	buf_fini(&body);
+	free(big);
+}
+
+static bool
+was_cancelled(void)
+{
+	return ncancelled > 0;
+}
+
+static void
+test_cancel(void)
+{
+	struct env e;
+
+	nhand = 0;
+	ncancelled = 0;
+	deliver_request("q.x", outer_id, 0);
+	CHECK(holds(1));
+	env_init(&e, ENV_CANCEL, span_str(""), inner_id); /* not an id of the broker: nobody's */
+	fake_send_env(&broker, &e);
+	env_init(&e, ENV_CANCEL, span_str(""), outer_id);
+	fake_send_env(&broker, &e);
+	CHECK(run_until(loop, was_cancelled));
+	CHECK(ncancelled == 1);
+	CHECK(!worker_msg_is_void(hand[0]));
+	worker_fail(hand[0], ERR_GONE, "cancelled");
+	CHECK(hears(ENV_ERR, 4)); /* the one final answer is owed all the same */
+}
+
+static void
+test_unreadable(void)
+{
+	struct env head;
+
+	nhand = 0;
+	env_init(&head, ENV_MSG, span_str("t.one"), inner_id);
+	env_set_s(&head, ENV_M_GROUP, span_str("g"));
+	env_set_u(&head, ENV_M_SEQ, 77);
+	env_set_u(&head, ENV_M_TRY, 1);
+	fake_deliver(&broker, &head, span_str("\x93\x01\x02\x03"));
+	CHECK(hears(ENV_REJECT, 2));
+	CHECK(env_u(&last[ENV_REJECT].e, ENV_M_SEQ, 0) == 77);
+	CHECK(span_is(env_s(&last[ENV_REJECT].e, ENV_M_REASON), "unreadable"));
+
+	env_init(&head, ENV_MSG, span_str("q.x"), outer_id);
+	env_set_u(&head, ENV_M_LEFT, 1000);
+	fake_deliver(&broker, &head, span_str("\xc1"));
+	CHECK(hears(ENV_ERR, 5));
+	CHECK(env_err_code(&last[ENV_ERR].e) == ERR_BAD_ENVELOPE);
+
+	/* And what belongs to no subscription goes back at once. */
+	deliver_request("other.topic", outer_id, 0);
+	CHECK(hears(ENV_ERR, 6));
+	CHECK(env_err_code(&last[ENV_ERR].e) == ERR_NO_WORKERS);
+	CHECK(nhand == 0);
+	CHECK(worker_stats(worker).unreadable == 2);
+	CHECK(worker_stats(worker).stray == 1);
+	CHECK(link_is_up(link_));
+}
+
+static void
+send_part(struct worker_msg *m, const char *body)
+{
+	struct env rep;
+
+	env_init(&rep, ENV_REP, span_str(""), NULL);
+	rep.body = span_str(body);
+	worker_part(m, &rep);
+}
+
+static void
+grant(uint64_t n)
+{
+	struct env e;
+
+	env_init(&e, ENV_MORE, span_str(""), outer_id);
+	env_set_u(&e, ENV_M_N, n);
+	fake_send_env(&broker, &e);
+}
+
+static void
+test_parts(void)
+{
+	unsigned before = last[ENV_REP].n;
+	struct env rep;
+
+	nhand = 0;
+	nmore = 0;
+	deliver_request("q.x", outer_id, 2);
+	CHECK(holds(1));
+	CHECK(worker_room(hand[0]) == 2);
+	send_part(hand[0], "\x01");
+	send_part(hand[0], "\x02");
+	CHECK(worker_room(hand[0]) == 0);
+	send_part(hand[0], "\x03"); /* held: nobody has room */
+	CHECK(hears(ENV_REP, before + 2));
+	CHECK(env_u(&last[ENV_REP].e, ENV_M_PART, 99) == 1);
+	CHECK(env_u(&last[ENV_REP].e, ENV_M_MORE, 0) == 1);
+	grant(2);
+	CHECK(hears(ENV_REP, before + 3));
+	CHECK(env_u(&last[ENV_REP].e, ENV_M_PART, 99) == 2);
+	CHECK(nmore == 1);
+	CHECK(worker_room(hand[0]) == 1);
+	send_part(hand[0], "\x04");
+	send_part(hand[0], "\x05"); /* held again, and the final answer behind it */
+	env_init(&rep, ENV_REP, span_str(""), NULL);
+	worker_reply(hand[0], &rep);
+	CHECK(worker_in_hand(worker) == 0);
+	CHECK(hears(ENV_REP, before + 4));
+	CHECK(!worker_is_flushed(worker));
+	grant(1);
+	CHECK(hears(ENV_REP, before + 6));
+	CHECK(!env_has(&last[ENV_REP].e, ENV_M_MORE));
+	CHECK(env_u(&last[ENV_REP].e, ENV_M_PART, 99) == 5);
+	CHECK(worker_is_flushed(worker));
+	CHECK(nmore == 1);
+}
+
+static void
+test_an_answer_that_outruns_its_reader(void)
+{
+	unsigned before = last[ENV_ERR].n, parts = last[ENV_REP].n;
+	size_t n = LIMIT_PART - 16;
+	uint8_t *big = calloc(1, n);
+	struct buf body;
+	struct env rep;
+
+	nhand = 0;
+	deliver_request("q.x", outer_id, 1);
+	CHECK(holds(1));
+	buf_init(&body, LIMIT_PART);
+	mp_put_bin(&body, span_of(big, n));
+	for (unsigned i = 0; i < 200; i++) {
+		env_init(&rep, ENV_REP, span_str(""), NULL);
+		rep.body = buf_span(&body);
+		worker_part(hand[0], &rep);
+	}
+	CHECK(worker_msg_is_void(hand[0]));
+	env_init(&rep, ENV_REP, span_str(""), NULL);
+	worker_reply(hand[0], &rep);
+	CHECK(hears(ENV_ERR, before + 1));
+	CHECK(env_err_code(&last[ENV_ERR].e) == ERR_TOO_BIG);
+	CHECK(last[ENV_REP].n == parts + 1);
+	CHECK(worker_in_hand(worker) == 0 && worker_is_flushed(worker));
+	buf_fini(&body);
+	free(big);
+}
+
+/* A live tail: no acks; each envelope gives its credit back. */
+static void
+test_tail(void)
+{
+	unsigned before = last[ENV_MORE].n;
+	uint8_t sub_id[16];
+	struct buf inner;
+	struct env e, head;
+
+	tail_sub = worker_sub(worker,
+	    &(struct worker_sub_spec){.pattern = "live.>", .msg = on_msg, .cancel = on_cancel});
+	CHECK(run_until(loop, all_live));
+	memcpy(sub_id, last[ENV_SUB].e.id, 16);
+	buf_init(&inner, LIMIT_FRAME);
+	env_init(&e, ENV_PUB, span_str("live.x"), inner_id);
+	CHECK(env_encode(&e, &inner) == ERR_OK);
+	env_init(&head, ENV_MSG, span_str("live.x"), inner_id);
+	nhand = 0;
+	fake_deliver(&broker, &head, buf_span(&inner));
+	fake_deliver(&broker, &head, buf_span(&inner));
+	CHECK(holds(2));
+	CHECK(hand[0]->sub == tail_sub);
+	worker_drop(hand[0]);
+	worker_ack(hand[1]); /* all the same here */
+	CHECK(hears(ENV_MORE, before + 1));
+	CHECK(env_u(&last[ENV_MORE].e, ENV_M_N, 0) == 2);
+	CHECK(memcmp(last[ENV_MORE].e.id, sub_id, 16) == 0);
+	CHECK(nacked == 3);
+	buf_fini(&inner);
+}
+
+static uint64_t generation;
+
+static bool
+has_new_session(void)
+{
+	return link_generation(link_) > generation && worker_is_live(worker);
+}
+
+static void
+test_void_after_a_restart(void)
+{
+	unsigned acks = last[ENV_ACK].n, naks = last[ENV_NAK].n, errs = last[ENV_ERR].n;
+	unsigned subs = last[ENV_SUB].n;
+	struct worker_msg *old[3];
+
+	nhand = 0;
+	ncancelled = 0;
+	deliver_event(60, 1);
+	deliver_event(61, 1);
+	deliver_request("q.x", outer_id, 0);
+	CHECK(holds(3));
+	memcpy(old, hand, sizeof old);
+	generation = link_generation(link_);
+	fake_stop(&broker);
+	broker.feature = "pack";
+	fake_start(&broker);
+	CHECK(run_until(loop, has_new_session));
+	CHECK(ncancelled == 3);
+	CHECK(last[ENV_SUB].n == subs + 3); /* all of them again */
+	CHECK(worker_stats(worker).voided == 3);
+	CHECK(worker_in_hand(worker) == 3);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK(worker_msg_is_void(old[i]));
+	worker_ack(old[0]);
+	worker_nak(old[1], 0, "x");
+	worker_fail(old[2], ERR_INTERNAL, "x");
+	CHECK(worker_in_hand(worker) == 0);
+	nhand = 0;
+	deliver_event(60, 2); /* what was void comes again */
+	CHECK(holds(1));
+	CHECK(!worker_msg_is_void(hand[0]));
+	nacked = 0;
+	worker_ack(hand[0]);
+	CHECK(hears(ENV_ACK, acks + 1));
+	CHECK(nacked == 1 && acked[0] == 60);
+	CHECK(last[ENV_NAK].n == naks && last[ENV_ERR].n == errs);
+}
+
+static void
+test_a_cancel_may_finish_everything(void)
+{
+	nhand = 0;
+	ncancelled = 0;
+	finish_all_on_cancel = true;
+	deliver_event(70, 1);
+	deliver_event(71, 1);
+	deliver_event(72, 1);
+	CHECK(holds(3));
+	generation = link_generation(link_);
+	fake_stop(&broker);
+	fake_start(&broker);
+	CHECK(run_until(loop, has_new_session));
+	CHECK(ncancelled == 1);
+	CHECK(worker_in_hand(worker) == 0);
+	finish_all_on_cancel = false;
+}
+
+static unsigned subs_before;
+
+static bool
+has_asked_again(void)
+{
+	return last[ENV_SUB].n >= subs_before + 2;
+}
+
+static void
+test_refused(void)
+{
+	struct worker_sub *s;
+
+	subs_before = last[ENV_SUB].n;
+	(void)snprintf(refused_pattern, sizeof refused_pattern, "c.d");
+	sub_answer = ERR_CONFLICT;
+	s = worker_sub(
+	    worker, &(struct worker_sub_spec){.pattern = "c.d", .group = "g2", .msg = on_msg});
+	CHECK(hears(ENV_SUB, subs_before + 1));
+	CHECK(!worker_sub_is_live(s));
+	sub_answer = ERR_OK;
+	CHECK(run_until(loop, has_asked_again));
+	CHECK(run_until(loop, all_live));
+	CHECK(worker_sub_is_live(s));
+	worker_unsub(s);
+	CHECK(hears(ENV_UNSUB, 1));
+	CHECK(span_is(last[ENV_UNSUB].e.topic, "c.d"));
+	CHECK(span_is(env_s(&last[ENV_UNSUB].e, ENV_M_GROUP), "g2"));
+}
+
+/* What is in hand outlives its subscription. */
+static void
+test_unsub_with_something_in_hand(void)
+{
+	unsigned acks = last[ENV_ACK].n;
+	struct worker_sub *s = worker_sub(
+	    worker, &(struct worker_sub_spec){.pattern = "t.one", .group = "h", .msg = on_msg});
+	struct buf inner;
+	struct env e, head;
+
+	CHECK(run_until(loop, all_live));
+	buf_init(&inner, LIMIT_FRAME);
+	env_init(&e, ENV_PUB, span_str("t.one"), inner_id);
+	CHECK(env_encode(&e, &inner) == ERR_OK);
+	env_init(&head, ENV_MSG, span_str("t.one"), inner_id);
+	env_set_s(&head, ENV_M_GROUP, span_str("h"));
+	env_set_u(&head, ENV_M_SEQ, 5);
+	env_set_u(&head, ENV_M_TRY, 1);
+	nhand = 0;
+	fake_deliver(&broker, &head, buf_span(&inner));
+	CHECK(holds(1));
+	worker_unsub(s);
+	worker_ack(hand[0]);
+	CHECK(hears(ENV_ACK, acks + 1));
+	CHECK(span_is(env_s(&last[ENV_ACK].e, ENV_M_GROUP), "h"));
+	buf_fini(&inner);
+}
+
+static void
+test_stats(void)
+{
+	struct buf b;
+	struct doc d;
+
+	buf_init(&b, 65536);
+	worker_put_subs(worker, &b);
+	CHECK(doc_parse(&d, buf_span(&b)) == 0);
+	CHECK(d.root.type == MSGPACK_OBJECT_ARRAY && d.root.via.array.size == 3);
+	CHECK(span_is(doc_str(&d.root.via.array.ptr[0], "group"), "g"));
+	CHECK(doc_bool(&d.root.via.array.ptr[0], "live", false));
+	CHECK(doc_i64(&d.root.via.array.ptr[0], "acked", -1) == 4);
+	CHECK(doc_i64(&d.root.via.array.ptr[0], "inHand", -1) == 0);
+	doc_fini(&d);
+	buf_fini(&b);
+}
+
+static void
+test_bye(void)
+{
+	unsigned errs = last[ENV_ERR].n, naks = last[ENV_NAK].n;
+
+	nhand = 0;
+	deliver_event(80, 1);
+	CHECK(holds(1));
+	worker_bye(worker);
+	CHECK(hears(ENV_BYE, 1));
+	deliver_request("q.x", outer_id, 0);
+	CHECK(hears(ENV_ERR, errs + 1));
+	CHECK(env_err_code(&last[ENV_ERR].e) == ERR_DRAINING);
+	deliver_event(81, 1);
+	CHECK(hears(ENV_NAK, naks + 1));
+	CHECK(nhand == 1);
+	nacked = 0;
+	worker_ack(hand[0]); /* what was in hand is still finished */
+	CHECK(hears(ENV_ACK, last[ENV_ACK].n + 1));
+	CHECK(nacked == 1 && acked[0] == 80);
+}
+
+int
+main(void)
+{
+	sock_process_init();
+	loop = loop_new();
+	fake_init(&broker, loop, "worker");
+	broker.on = on_heard;
+	link_ = link_new(loop, broker.endpoint);
+	client = client_new(link_, 1 << 20);
+	worker = worker_new(client);
+	test_subscribes();
+	test_acks_travel_together();
+	test_nak_reject_extend();
+	test_requests();
+	test_too_big_an_answer();
+	test_cancel();
+	test_unreadable();
+	test_parts();
+	test_an_answer_that_outruns_its_reader();
+	test_tail();
+	test_void_after_a_restart();
+	test_a_cancel_may_finish_everything();
+	test_refused();
+	test_unsub_with_something_in_hand();
+	test_stats();
+	test_bye();
+	deliver_request("q.x", outer_id, 0);
+	worker_free(worker);
+	client_free(client);
+	link_free(link_);
+	fake_stop(&broker);
+	loop_free(loop);
+	for (unsigned i = 0; i < ENV_VERB_COUNT; i++)
+		free(last[i].bytes);
+	return check_done();
+}
