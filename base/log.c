@@ -119,10 +119,11 @@ put_value(struct line *l, struct span s)
 		size_t n = str_utf8_len(span_of(s.p + i, s.n - i));
 		size_t step = n ? n : 1;
 
-		if (n == 0 || s.p[i] == '"' || s.p[i] == '\\' || is_control(s.p + i, n))
+		if (n == 0 || s.p[i] == '"' || s.p[i] == '\\' || is_control(s.p + i, n)) {
 			put_escaped(l, s.p + i, step);
-		else
+		} else {
 			put(l, s.p + i, step);
+		}
 		i += step;
 	}
 	puts_raw(l, "\"");

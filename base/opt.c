@@ -34,10 +34,11 @@ env_name(const struct opt_table *t, const struct opt *o, char out[ENV_NAME_MAX])
 	snprintf(out, ENV_NAME_MAX, "%s%s", t->env_prefix, o->flag);
 	n = strlen(t->env_prefix);
 	for (char *p = out + (n < ENV_NAME_MAX ? n : 0); *p; p++) {
-		if (*p == '-')
+		if (*p == '-') {
 			*p = '_';
-		else if (*p >= 'a' && *p <= 'z')
+		} else if (*p >= 'a' && *p <= 'z') {
 			*p = (char)(*p - 'a' + 'A');
+		}
 	}
 	return out;
 }
@@ -47,11 +48,12 @@ refuse(const struct opt *o, struct origin from, const char *value, const char *e
 {
 	const char *prog = program_invocation_short_name;
 
-	if (o->flags & OPT_SECRET)
+	if (o->flags & OPT_SECRET) {
 		fprintf(stderr, "%s: %s%s: expected %s\n", prog, from.what, from.name, expected);
-	else
+	} else {
 		fprintf(stderr, "%s: %s%s: expected %s, not \"%s\"\n", prog, from.what, from.name,
 		    expected, value);
+	}
 	return -1;
 }
 
@@ -132,12 +134,13 @@ print_row(const struct opt_table *t, const struct opt *o)
 	    env_name(t, o, name));
 	if (o->type == OPT_INT)
 		printf(", %" PRId64 " to %" PRId64, o->min, o->max);
-	if (o->flags & OPT_REQUIRED)
+	if (o->flags & OPT_REQUIRED) {
 		printf(", required");
-	else if (o->flags & OPT_SECRET)
+	} else if (o->flags & OPT_SECRET) {
 		printf(", secret");
-	else if (o->def != NULL && *o->def)
+	} else if (o->def != NULL && *o->def) {
 		printf(", default %s", o->def);
+	}
 	printf("\n");
 }
 
@@ -196,10 +199,11 @@ unknown_flag(const struct reader *r, const char *arg, const char *name)
 		}
 	}
 	fprintf(stderr, "%s: %s: no such option", program_invocation_short_name, arg);
-	if (near != NULL)
+	if (near != NULL) {
 		fprintf(stderr, "; did you mean --%s?\n", near);
-	else
+	} else {
 		fprintf(stderr, "; see --help\n");
+	}
 	return -1;
 }
 
@@ -233,13 +237,13 @@ read_flag(struct reader *r)
 	o = find_row(r, name);
 	if (o == NULL)
 		return unknown_flag(r, arg, name);
-	if (eq != NULL)
+	if (eq != NULL) {
 		value = eq + 1;
-	else if (o->type == OPT_BOOL)
+	} else if (o->type == OPT_BOOL) {
 		value = "true";
-	else if (r->at < r->argc)
+	} else if (r->at < r->argc) {
 		value = r->argv[r->at++];
-	else {
+	} else {
 		fprintf(
 		    stderr, "%s: --%s: expected a value\n", program_invocation_short_name, name);
 		return -1;

@@ -45,10 +45,11 @@ str_i64(struct span s, int64_t min, int64_t max, int64_t *out)
 
 	if (str_u64(minus ? span_of(s.p + 1, s.n - 1) : s, limit, &u) != 0)
 		return -1;
-	if (minus)
+	if (minus) {
 		v = u == 0 ? 0 : -(int64_t)(u - 1) - 1;
-	else
+	} else {
 		v = (int64_t)u;
+	}
 	if (v < min || v > max)
 		return -1;
 	*out = v;

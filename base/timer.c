@@ -61,7 +61,7 @@ timer_set(struct timer_heap *h, struct timer *t, int64_t at_ms)
 	if (t->pos == 0) {
 		if (h->n == h->cap) {
 			h->cap = h->cap ? h->cap * 2 : 16;
-			h->v = xrealloc(h->v, h->cap * sizeof(h->v[0]));
+			h->v = xrealloc(h->v, h->cap * sizeof(void *));
 		}
 		put_at(h, ++h->n, t);
 	}

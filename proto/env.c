@@ -59,10 +59,11 @@ env_init(struct env *e, enum env_verb verb, struct span topic, const uint8_t *id
 	e->topic = topic;
 	e->has = 0;
 	e->body = (struct span){NULL, 0};
-	if (id != NULL)
+	if (id != NULL) {
 		memcpy(e->id, id, sizeof e->id);
-	else
+	} else {
 		memset(e->id, 0, sizeof e->id);
+	}
 }
 
 /* The index of `s` among `count` names, looking from `hint` on and round; count when it is none. */
@@ -127,10 +128,11 @@ read_meta(struct env *e, struct mp_r *r)
 	for (unsigned i = 0; i < n; i++) {
 		unsigned k = ENV_M_COUNT;
 
-		if (mp_peek(r) == MP_STR)
+		if (mp_peek(r) == MP_STR) {
 			k = find_name(meta_names, ENV_M_COUNT, hint, mp_str(r, SIZE_MAX));
-		else
+		} else {
 			mp_raw(r);
+		}
 		if (k == ENV_M_COUNT) {
 			mp_raw(r);
 			continue;
@@ -253,10 +255,11 @@ env_decode(struct env *e, struct span frame, bool scan_body, const char **why)
 		return ERR_TOO_BIG;
 	}
 	n = scan_header(frame);
-	if (n == 0)
+	if (n == 0) {
 		bad = "header: not msgpack within 8 KiB, 256 elements, 32 levels";
-	else
+	} else {
 		bad = read_header(e, span_of(frame.p, n));
+	}
 	if (bad == NULL) {
 		if (n < frame.n)
 			e->body = span_of(frame.p + n, frame.n - n);
@@ -293,10 +296,11 @@ put_value(const struct env *e, enum env_meta k, struct buf *out)
 		return ERR_TOO_BIG;
 	if (is_fixed(k) && v->s.n != metas[k].max)
 		return ERR_BAD_ENVELOPE;
-	if (metas[k].kind == 'S')
+	if (metas[k].kind == 'S') {
 		mp_put_str(out, v->s);
-	else
+	} else {
 		mp_put_bin(out, v->s);
+	}
 	return ERR_OK;
 }
 
@@ -371,10 +375,11 @@ env_put_item(const struct env *e, struct buf *out)
 	mp_put_str(out, e->topic);
 	mp_put_bin(out, span_of(e->id, sizeof e->id));
 	rc = put_meta(e, out);
-	if (e->body.n > 0)
+	if (e->body.n > 0) {
 		buf_put(out, e->body.p, e->body.n);
-	else
+	} else {
 		mp_put_nil(out);
+	}
 	if (rc == ERR_OK && out->failed)
 		rc = ERR_TOO_BIG;
 	if (rc != ERR_OK)
@@ -440,10 +445,11 @@ env_err_text(const struct env *e)
 	for (unsigned i = 0; i < n && !r.bad; i++) {
 		struct span key = mp_peek(&r) == MP_STR ? mp_str(&r, SIZE_MAX) : mp_raw(&r);
 
-		if (span_is(key, "detail") && mp_peek(&r) == MP_STR)
+		if (span_is(key, "detail") && mp_peek(&r) == MP_STR) {
 			text = mp_str(&r, SIZE_MAX);
-		else
+		} else {
 			mp_raw(&r);
+		}
 	}
 	return text;
 }

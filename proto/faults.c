@@ -35,10 +35,11 @@ clean(char dst[TEXT_MAX], const char *src)
 
 		if (n + step >= TEXT_MAX)
 			break;
-		if (len == 0)
+		if (len == 0) {
 			dst[n] = '?';
-		else
+		} else {
 			memcpy(dst + n, s.p, len);
+		}
 		n += step;
 		s = span_of(s.p + step, s.n - step);
 	}

@@ -93,10 +93,11 @@ skip_string(struct prep *p)
 		if (p->text.p[p->at] == '\\')
 			p->at++;
 	}
-	if (p->at < p->text.n)
+	if (p->at < p->text.n) {
 		p->at++;
-	else
+	} else {
 		p->at = p->text.n;
+	}
 }
 
 /* The real that stands for an integer: "1." and zeros, as long as the digits were. */
@@ -138,10 +139,11 @@ read_number(struct prep *p)
 	for (p->at = first; p->at < p->text.n; p->at++) {
 		uint8_t c = p->text.p[p->at];
 
-		if (c == '.' || c == 'e' || c == 'E' || c == '+' || c == '-')
+		if (c == '.' || c == 'e' || c == 'E' || c == '+' || c == '-') {
 			real = true;
-		else if (!is_digit(c))
+		} else if (!is_digit(c)) {
 			break;
+		}
 	}
 	s = span_of(p->text.p + from, p->at - from);
 	if (real) {
@@ -151,10 +153,11 @@ read_number(struct prep *p)
 	/* a leading zero or a lone minus is jansson's to refuse */
 	if (first == p->at || p->text.p[first] == '0' || str_i64(s, INT64_MIN, INT64_MAX, &i) == 0)
 		return 0;
-	if (minus || str_u64(s, UINT64_MAX, &v) != 0)
+	if (minus || str_u64(s, UINT64_MAX, &v) != 0) {
 		return PREP_FAIL(p, from, "integer %.*s is out of range: expected %s",
 		    s.n < 40 ? (int)s.n : 40, (const char *)s.p,
 		    "-9223372036854775808 to 18446744073709551615");
+	}
 	return write_over(p, from, s.n, v);
 }
 
@@ -227,10 +230,11 @@ put_real(struct put *w, double v)
 	const struct prep *p = w->prep;
 	size_t k = w->reals++;
 
-	if (w->next_big < p->big_n && p->big[w->next_big].real == k)
+	if (w->next_big < p->big_n && p->big[w->next_big].real == k) {
 		mp_put_u64(w->out, p->big[w->next_big++].v);
-	else
+	} else {
 		mp_put_double(w->out, v);
+	}
 }
 
 static void
@@ -330,10 +334,11 @@ json_put_str(struct buf *out, struct span s)
 			continue;
 		}
 		buf_put(out, s.p + run, i - run);
-		if (len == 0)
+		if (len == 0) {
 			buf_puts(out, "\xef\xbf\xbd");
-		else
+		} else {
 			buf_put(out, esc, put_escape(esc, c));
+		}
 		run = ++i;
 	}
 	if (s.n > run)

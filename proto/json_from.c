@@ -96,12 +96,13 @@ put_double(struct buf *out, double v)
 		size_t whole = (size_t)e10 + 1;
 
 		for (size_t i = 0; i < whole; i++)
-			buf_putc(out, i < n ? digits[i] : '0');
+			buf_put(out, i < n ? &digits[i] : "0", 1);
 		buf_putc(out, '.');
-		if (n > whole)
+		if (n > whole) {
 			buf_put(out, digits + whole, n - whole);
-		else
+		} else {
 			buf_putc(out, '0');
+		}
 	} else if (e10 < 0 && e10 >= -5) {
 		buf_puts(out, "0.");
 		for (int64_t i = -1; i > e10; i--)

@@ -32,10 +32,11 @@ mp_put_bool(struct buf *b, bool v)
 {
 	msgpack_packer pk = packer(b);
 
-	if (v)
+	if (v) {
 		msgpack_pack_true(&pk);
-	else
+	} else {
 		msgpack_pack_false(&pk);
+	}
 }
 
 void

@@ -178,10 +178,11 @@ topic_put_token(struct buf *out, struct span text)
 		uint8_t c = text.p[i];
 		char esc[3] = {'_', hex[c >> 4], hex[c & 15]};
 
-		if (is_plain(c))
+		if (is_plain(c)) {
 			buf_put(out, &c, 1);
-		else
+		} else {
 			buf_put(out, esc, sizeof esc);
+		}
 	}
 	return 0;
 }
