@@ -90,6 +90,8 @@ note_full(struct journal_writer *w, int rc)
 static void
 note_healed(struct journal_writer *w)
 {
+	if (w->stuck)
+		return;
 	if (w->full)
 		log_info("journal_healed", LOG_U("head", w->pos.head));
 	w->full = false;
@@ -272,13 +274,10 @@ journal_write_checkpoint(struct journal_writer *w)
 	 * the second one may succeed without the pages of the first. */
 	rc = sqlite3_wal_checkpoint_v2(w->db.db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	w->checkpoint_at = w->wal_pages + CHECKPOINT_PAGES;
-	if (rc == SQLITE_OK || (rc & 0xff) == SQLITE_BUSY)
-		return true;
-	if (is_passing(rc)) {
+	w->stuck = (rc & 0xff) == SQLITE_FULL;
+	if (w->stuck)
 		note_full(w, rc);
-		return true;
-	}
-	return fail(w, "checkpoint", rc);
+	return rc == SQLITE_OK || is_passing(rc) ? true : fail(w, "checkpoint", rc);
 }
 
 bool

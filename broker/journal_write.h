@@ -26,7 +26,8 @@ struct journal_writer {
 	unsigned *leader; /* scratch of a PUT of several records */
 	unsigned leader_n;
 	int wal_pages, checkpoint_at;
-	bool full;    /* the last transaction did not fit on the disk */
+	bool full;    /* something did not fit on the disk: logged, not yet healed */
+	bool stuck;   /* ... and it was the last checkpoint */
 	bool trimmed; /* this transaction deleted records */
 	bool vacuum;  /* the file has pages to give back */
 	bool wrote;   /* the commit reached the WAL */
