@@ -76,15 +76,16 @@ print_ok(struct cli *c, const struct env *e)
 	char id[UUID_TEXT + 1];
 
 	uuid_text(e->id, id);
-	if (!env_has(e, ENV_M_SEQ))
+	if (!env_has(e, ENV_M_SEQ)) {
 		printf(
 		    cli_is_json(c) ? "{\"id\":\"%s\"}\n" : "published %s (ephemeral: not stored)\n",
 		    id);
-	else
+	} else {
 		printf(cli_is_json(c) ? "{\"id\":\"%s\",\"seq\":%llu,\"groups\":%llu}\n"
 				      : "stored %s as seq %llu, owed to %llu groups\n",
 		    id, (unsigned long long)env_u(e, ENV_M_SEQ, 0),
 		    (unsigned long long)env_u(e, ENV_M_GROUPS, 0));
+	}
 }
 
 static int

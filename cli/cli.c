@@ -66,10 +66,11 @@ cli_print_json(struct span body)
 	struct buf b;
 
 	buf_init(&b, 4 * LIMIT_FRAME);
-	if (json_from_mp(body, &b, 0) == 0)
+	if (json_from_mp(body, &b, 0) == 0) {
 		puts(buf_cstr(&b));
-	else
+	} else {
 		fputs("taxi: the body is not msgpack that JSON can say\n", stderr);
+	}
 	fflush(stdout);
 	buf_fini(&b);
 }
@@ -164,9 +165,10 @@ cli_body(const char *operand, struct buf *out)
 	rc = read_operand(operand, &text);
 	if (rc == 0) {
 		rc = json_to_mp(buf_span(&text), out, &err);
-		if (rc != 0)
+		if (rc != 0) {
 			fprintf(stderr, "taxi: the body is not JSON: line %d, column %d: %s\n",
 			    err.line, err.column, err.text);
+		}
 	}
 	buf_fini(&text);
 	return rc;
@@ -190,9 +192,10 @@ cli_table_cell(struct cli_table *t, const char *fmt, ...)
 	vsnprintf(cell, sizeof cell, fmt, ap);
 	va_end(ap);
 	/* What a peer named must not move the cursor or colour the terminal. */
-	for (char *p = cell; *p; p++)
+	for (char *p = cell; *p; p++) {
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';
+	}
 	buf_put(&t->text, cell, strlen(cell) + 1);
 	t->cells++;
 }
@@ -205,15 +208,17 @@ cli_table_print(struct cli_table *t)
 
 	if (t->text.failed)
 		t->cells = 0;
-	for (unsigned i = 0; i < t->cells; i++, p += strlen(p) + 1)
+	for (unsigned i = 0; i < t->cells; i++, p += strlen(p) + 1) {
 		if (strlen(p) > width[i % t->columns])
 			width[i % t->columns] = strlen(p);
+	}
 	p = (const char *)t->text.p;
 	for (unsigned i = 0; i < t->cells; i++, p += strlen(p) + 1) {
-		if (i % t->columns == t->columns - 1)
+		if (i % t->columns == t->columns - 1) {
 			puts(p);
-		else
+		} else {
 			printf("%-*s  ", (int)width[i % t->columns], p);
+		}
 	}
 	free(width);
 	buf_fini(&t->text);

@@ -33,9 +33,10 @@ usage(FILE *f)
 	fputs("taxi: publish, request and look at the Taxiway bus\n\nusage: taxi COMMAND [OPTIONS] "
 	      "[OPERANDS]\n\n",
 	    f);
-	for (size_t i = 0; i < NCOMMANDS; i++)
+	for (size_t i = 0; i < NCOMMANDS; i++) {
 		fprintf(f, "  %-16s %-18s %s\n", commands[i]->name, commands[i]->operands,
 		    commands[i]->about);
+	}
 	fputs("\n`taxi COMMAND --help` teaches one command.  $TAXI_BUS and the options of every "
 	      "command mean the same.\n"
 	      "exit codes: 0 done, 1 the bus said no, 2 wrong use, 3 not found or nobody serves "
@@ -65,10 +66,12 @@ find(int argc, char **argv, int *words)
 static const struct opt *
 row_of(const struct opt_table *tables, size_t n, const char *flag)
 {
-	for (size_t t = 0; t < n; t++)
-		for (size_t i = 0; i < tables[t].n; i++)
+	for (size_t t = 0; t < n; t++) {
+		for (size_t i = 0; i < tables[t].n; i++) {
 			if (strcmp(tables[t].rows[i].flag, flag) == 0)
 				return &tables[t].rows[i];
+		}
+	}
 	return NULL;
 }
 

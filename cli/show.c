@@ -151,10 +151,11 @@ stat_rows(struct cli_table *t, const char *prefix, const msgpack_object *o)
 		    v->type != MSGPACK_OBJECT_NEGATIVE_INTEGER)
 			continue;
 		cli_table_cell(t, "%s", name);
-		if (v->type == MSGPACK_OBJECT_STR)
+		if (v->type == MSGPACK_OBJECT_STR) {
 			cli_table_cell(t, "%.*s", (int)s.n, (const char *)s.p);
-		else
+		} else {
 			cli_table_cell(t, "%" PRId64, v->via.i64);
+		}
 	}
 }
 

@@ -41,9 +41,10 @@ print_msg(const struct cli *c, const struct worker_msg *m)
 		buf_puts(&b, "{\"topic\":");
 		json_put_str(&b, m->env.topic);
 		buf_printf(&b, ",\"id\":\"%s\"", id);
-		if (env_has(&m->head, ENV_M_SEQ))
+		if (env_has(&m->head, ENV_M_SEQ)) {
 			buf_printf(
 			    &b, ",\"seq\":%llu", (unsigned long long)env_u(&m->head, ENV_M_SEQ, 0));
+		}
 		buf_puts(&b, ",\"body\":");
 	} else {
 		buf_put(&b, m->env.topic.p, m->env.topic.n);
@@ -72,10 +73,11 @@ got(void *arg, struct worker_msg *m)
 	struct tail *t = arg;
 
 	print_msg(t->c, m);
-	if (env_has(&m->head, ENV_M_GROUP))
+	if (env_has(&m->head, ENV_M_GROUP)) {
 		worker_ack(m);
-	else
+	} else {
 		worker_drop(m);
+	}
 	if (++t->seen == opt.count)
 		loop_later(t->c->loop, bye, t);
 }

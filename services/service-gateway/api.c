@@ -105,10 +105,11 @@ put_method_path(struct buf *b, const struct catalogue_service *s, const struct c
 	put_text(b, m->def, "summary", m->name);
 	snprintf(text, sizeof text, "service.%s.v%lld.%s", s->name, (long long)s->version, m->name);
 	put_route(b, text, m->deadline_ms, m->repeatable);
-	if (m->get)
+	if (m->get) {
 		put_parameters(b, m);
-	else
+	} else {
 		put_request_body(b, m);
+	}
 	put_responses(b,
 	    "The provider's answer; X-Provider and X-Attempts say whose and after how many tries",
 	    doc_get(m->def, "answer"));

@@ -66,9 +66,10 @@ take_methods(struct catalogue_service *s, char why[256])
 		return -1;
 	}
 	s->methods = xcalloc(methods->via.map.size, sizeof *s->methods);
-	for (uint32_t i = 0; i < methods->via.map.size; i++, s->nmethods++)
+	for (uint32_t i = 0; i < methods->via.map.size; i++, s->nmethods++) {
 		if (take_method(&s->methods[i], &methods->via.map.ptr[i], why) != 0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -127,10 +128,11 @@ load_file(const char *path)
 
 	buf_init(&s->bytes, LIMIT_DESC);
 	if (yaml_mp_file(path, &s->bytes, why) == 0) {
-		if (doc_parse(&s->doc, buf_span(&s->bytes)) != 0)
+		if (doc_parse(&s->doc, buf_span(&s->bytes)) != 0) {
 			snprintf(why, sizeof why, "nested too deep or too large");
-		else if (take_service(s, why) == 0)
+		} else if (take_service(s, why) == 0) {
 			return s;
+		}
 	}
 	log_error("catalogue_refused", LOG_S("file", path), LOG_S("why", why));
 	service_free(s);
@@ -153,9 +155,10 @@ catalogue_load(const char *dir)
 	int n = scandir(dir, &names, is_yaml, alphasort);
 	bool ok = n > 0;
 
-	if (!ok)
+	if (!ok) {
 		log_error("catalogue_empty", LOG_S("dir", dir),
 		    LOG_S("why", n < 0 ? "cannot be read" : "no *.yaml in it"));
+	}
 	for (int i = 0; i < n; i++) {
 		if (ok) {
 			char *path = xasprintf("%s/%s", dir, names[i]->d_name);

@@ -5,9 +5,10 @@
 static bool
 has(const struct choose_list *l, const char *name)
 {
-	for (unsigned i = 0; i < l->n; i++)
+	for (unsigned i = 0; i < l->n; i++) {
 		if (strcmp(l->v[i].name, name) == 0)
 			return true;
+	}
 	return false;
 }
 

@@ -107,10 +107,11 @@ give_up(struct call *call, enum err code, const char *text)
 	buf_put(&d, call->attempts.p, call->attempts.n);
 	mp_put_cstr(&d, "headers");
 	put_headers(&d, NULL, tried);
-	if (d.failed || call->attempts.failed)
+	if (d.failed || call->attempts.failed) {
 		worker_fail(call->m, code, text);
-	else
+	} else {
 		worker_fail_detail(call->m, code, buf_span(&d));
+	}
 	log_info("call_failed", LOG_ID("id", call->m->env.id),
 	    LOG_S("service", call->service->name), LOG_S("code", err_name(code)),
 	    LOG_U("attempts", tried));
@@ -157,10 +158,11 @@ provider_answered(void *arg, const struct env *e)
 {
 	struct call *call = arg;
 
-	if (e->verb == ENV_REP)
+	if (e->verb == ENV_REP) {
 		answer(call, e);
-	else
+	} else {
 		attempt_failed(call, env_err_code(e), env_err_text(e));
+	}
 }
 
 static void

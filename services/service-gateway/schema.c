@@ -14,9 +14,10 @@ static const char *const known[] = {"type", "properties", "required", "additiona
 static bool
 is_known(struct span key)
 {
-	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
 		if (span_is(key, known[i]))
 			return true;
+	}
 	return false;
 }
 
@@ -70,9 +71,10 @@ schema_check(const msgpack_object *schema, char why[256])
 		return -1;
 	props = doc_get(schema, "properties");
 	for (uint32_t i = 0; props && props->type == MSGPACK_OBJECT_MAP && i < props->via.map.size;
-	     i++)
+	     i++) {
 		if (schema_check(&props->via.map.ptr[i].val, why) != 0)
 			return -1;
+	}
 	items = doc_get(schema, "items");
 	return items ? schema_check(items, why) : 0;
 }
@@ -96,15 +98,17 @@ apply_string(const msgpack_object *schema, struct span v, const char *pointer, s
 	char text[1024];
 	regex_t re;
 
-	if ((int64_t)v.n < min || (int64_t)v.n > max)
+	if ((int64_t)v.n < min || (int64_t)v.n > max) {
 		faults_add(f, pointer, "expected %lld to %lld bytes, got %zu", (long long)min,
 		    (long long)max, v.n);
+	}
 	if (p.p == NULL || compile(p, &re) != 0)
 		return;
 	if (memchr(v.p, 0, v.n) || !str_copy(text, sizeof text, v) ||
-	    regexec(&re, text, 0, NULL, 0) != 0)
+	    regexec(&re, text, 0, NULL, 0) != 0) {
 		faults_add(
 		    f, pointer, "expected text that matches %.*s", (int)p.n, (const char *)p.p);
+	}
 	regfree(&re);
 }
 
@@ -146,10 +150,11 @@ apply_object(
 
 		snprintf(at, sizeof at, "%s", pointer);
 		faults_push(at, sizeof at, key);
-		if (sub)
+		if (sub) {
 			schema_apply(sub, &v->via.map.ptr[i].val, at, f);
-		else if (closed)
+		} else if (closed) {
 			faults_add(f, at, "no such field");
+		}
 	}
 	for (uint32_t i = 0;
 	     required && required->type == MSGPACK_OBJECT_ARRAY && i < required->via.array.size;
@@ -187,9 +192,10 @@ apply_enum(
 
 	if (list == NULL || list->type != MSGPACK_OBJECT_ARRAY)
 		return;
-	for (uint32_t i = 0; i < list->via.array.size; i++)
+	for (uint32_t i = 0; i < list->via.array.size; i++) {
 		if (msgpack_object_equal(list->via.array.ptr[i], *v))
 			return;
+	}
 	faults_add(f, pointer, "not one of the values listed in the schema");
 }
 
@@ -207,15 +213,16 @@ schema_apply(const msgpack_object *schema, const msgpack_object *value, const ch
 		return;
 	}
 	apply_enum(schema, v, pointer, f);
-	if (v->type == MSGPACK_OBJECT_STR)
+	if (v->type == MSGPACK_OBJECT_STR) {
 		apply_string(schema, doc_span(v), pointer, f);
-	else if (v->type == MSGPACK_OBJECT_MAP)
+	} else if (v->type == MSGPACK_OBJECT_MAP) {
 		apply_object(schema, v, pointer, f);
-	else if (v->type == MSGPACK_OBJECT_ARRAY)
+	} else if (v->type == MSGPACK_OBJECT_ARRAY) {
 		apply_array(schema, v, pointer, f);
-	else if (strcmp(doc_type_name(v), "integer") == 0 ||
-		 strcmp(doc_type_name(v), "number") == 0)
+	} else if (strcmp(doc_type_name(v), "integer") == 0 ||
+		   strcmp(doc_type_name(v), "number") == 0) {
 		apply_number(schema, v, pointer, f);
+	}
 }
 
 void

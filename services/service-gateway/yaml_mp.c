@@ -28,17 +28,18 @@ put_plain(struct buf *out, struct span s)
 	int64_t i;
 	double d;
 
-	if (s.n == 0 || span_is(s, "null") || span_is(s, "~"))
+	if (s.n == 0 || span_is(s, "null") || span_is(s, "~")) {
 		mp_put_nil(out);
-	else if (span_is(s, "true") || span_is(s, "false"))
+	} else if (span_is(s, "true") || span_is(s, "false")) {
 		mp_put_bool(out, s.p[0] == 't');
-	else if (str_i64(s, INT64_MIN, INT64_MAX, &i) == 0)
+	} else if (str_i64(s, INT64_MIN, INT64_MAX, &i) == 0) {
 		mp_put_i64(out, i);
-	else if ((s.p[0] == '-' || s.p[0] == '.' || (s.p[0] >= '0' && s.p[0] <= '9')) &&
-		 str_double(s, &d) == 0)
+	} else if ((s.p[0] == '-' || s.p[0] == '.' || (s.p[0] >= '0' && s.p[0] <= '9')) &&
+		   str_double(s, &d) == 0) {
 		mp_put_double(out, d);
-	else
+	} else {
 		mp_put_str(out, s);
+	}
 }
 
 static struct span
@@ -81,9 +82,10 @@ put_list(struct reader *r, const yaml_node_t *n, unsigned depth)
 			       *end = n->data.sequence.items.top, *p;
 
 	mp_put_array(r->out, (size_t)(end - first));
-	for (p = first; p < end; p++)
+	for (p = first; p < end; p++) {
 		if (put_node(r, *p, depth + 1) != 0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -100,10 +102,11 @@ put_node(struct reader *r, int index, unsigned depth)
 		return put_map(r, n, depth);
 	if (n->type == YAML_SEQUENCE_NODE)
 		return put_list(r, n, depth);
-	if (n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
+	if (n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE) {
 		put_plain(r->out, scalar(n));
-	else
+	} else {
 		mp_put_str(r->out, scalar(n));
+	}
 	return 0;
 }
 

@@ -35,9 +35,10 @@ take_rate(struct span item, struct rate *r)
 	if (item.n < 5 || item.p[3] != '=' ||
 	    str_double(span_of(item.p + 4, item.n - 4), &r->per_unit) != 0)
 		return -1;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		if (item.p[i] < 'A' || item.p[i] > 'Z')
 			return -1;
+	}
 	memcpy(r->currency, item.p, 3);
 	r->currency[3] = '\0';
 	return r->per_unit > 0 ? 0 : -1;
@@ -67,9 +68,10 @@ open_table(struct provider *p)
 static const struct rate *
 find(struct span currency)
 {
-	for (unsigned i = 0; i < fixed.n; i++)
+	for (unsigned i = 0; i < fixed.n; i++) {
 		if (span_is(currency, fixed.v[i].currency))
 			return &fixed.v[i];
+	}
 	return NULL;
 }
 
@@ -127,10 +129,11 @@ call(struct provider *p, struct provider_call *c)
 	mp_put_cstr(&b, "datetime");
 	mp_put_cstr(&b, fixed.date);
 	mp_put_cstr(&b, "rates");
-	if (base == NULL || !put_rates(&b, doc_str(c->args, "currencies"), base))
+	if (base == NULL || !put_rates(&b, doc_str(c->args, "currencies"), base)) {
 		provider_fail(c, ERR_NOT_FOUND, "a currency that is not in this provider's table");
-	else
+	} else {
 		provider_answer(c, buf_span(&b));
+	}
 	buf_fini(&b);
 }
 

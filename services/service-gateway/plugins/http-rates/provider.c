@@ -1,7 +1,7 @@
 /* provider-http-rates: exchange rates from any HTTP server that answers in the shape
  *	GET <url>/<YYYY-MM-DD or latest>?base=USD[&symbols=EUR,GBP]
  *	-> {"base": "USD", "date": "2026-11-20", "rates": {"EUR": 0.92, …}}            (README.md)
-*/
+ */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -82,11 +82,12 @@ translate(struct provider_call *c, struct span text)
 	if (json_to_mp(text, &mp, NULL) != 0 || doc_parse(&d, buf_span(&mp)) != 0) {
 		provider_fail(c, ERR_UPSTREAM, "the server's answer is not JSON");
 	} else {
-		if (put_answer(&d.root, &out) && !out.failed)
+		if (put_answer(&d.root, &out) && !out.failed) {
 			provider_answer(c, buf_span(&out));
-		else
+		} else {
 			provider_fail(c, ERR_UPSTREAM,
 			    "the server's answer is not {base, date, rates:{code: number}}");
+		}
 		doc_fini(&d);
 	}
 	buf_fini(&mp);
