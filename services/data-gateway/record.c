@@ -29,9 +29,7 @@ const char record_delivery_sql[] =
     "delivered_at = excluded.delivered_at, seq = excluded.seq "
     "WHERE d.state <> 'delivered' AND d.seq < excluded.seq";
 
-/* --- JSON
- * ------------------------------------------------------------------------------------------------
- */
+/* --- JSON --- */
 
 static void
 put_key(struct buf *out, const char *key)
@@ -83,8 +81,7 @@ put_time(struct buf *out, const char *key, int64_t unix_ms)
 	put_text(out, key, span_str(clock_rfc3339(unix_ms, text)));
 }
 
-/* --- receipts
- * -------------------------------------------------------------------------------------------- */
+/* --- receipts --- */
 
 /* The id tells when it was made if it is a version 7, and not from the future. */
 static int64_t
@@ -123,8 +120,7 @@ record_receipt(const struct record_from *e, struct buf *out, const char **why)
 	return RECORD_OK;
 }
 
-/* --- deliveries
- * ------------------------------------------------------------------------------------------ */
+/* --- deliveries --- */
 
 static bool
 is_state(struct span s)
@@ -187,8 +183,7 @@ record_delivery(const struct record_from *e, struct buf *out, const char **why)
 	return end;
 }
 
-/* --- dead letters
- * ---------------------------------------------------------------------------------------- */
+/* --- dead letters --- */
 
 /* The id of the dead envelope, as 16 bytes or as text. */
 static bool

@@ -1,0 +1,7 @@
+-- Revert data-gateway:deliveries from pg
+
+BEGIN;
+
+DROP TABLE data_gateway.deliveries;
+
+COMMIT;
