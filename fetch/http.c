@@ -145,14 +145,16 @@ static void
 answer(struct fetch_call *c)
 {
 	struct fetch_answer a = {.end = c->end, .body = buf_span(&c->body), .bytes = c->bytes};
-	const char *type = NULL;
+	const char *type = NULL, *url = NULL;
 	long status = 0;
 
 	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(c->easy, CURLINFO_CONTENT_TYPE, &type);
+	curl_easy_getinfo(c->easy, CURLINFO_EFFECTIVE_URL, &url);
 	snprintf(c->etag, sizeof c->etag, "%s", header_of(c->easy, "ETag"));
 	snprintf(c->modified, sizeof c->modified, "%s", header_of(c->easy, "Last-Modified"));
 	a.status = (int)status;
+	a.url = url ? url : "";
 	a.type = type ? type : "";
 	a.etag = c->etag;
 	a.last_modified = c->modified;

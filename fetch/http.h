@@ -36,6 +36,7 @@ struct fetch_answer {
 	int status;       /* 0 when none came */
 	struct span body; /* borrowed; empty with to_fd */
 	uint64_t bytes;
+	const char *url;                  /* that answered, after redirects */
 	const char *type;                 /* content type, "" when none */
 	const char *etag, *last_modified; /* "" when none */
 	const char *why;                  /* what went wrong, "" when nothing */

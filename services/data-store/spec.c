@@ -306,7 +306,8 @@ set_digest(struct spec *s)
 	const struct dsv_format *d = &s->format;
 	char flags[16];
 	struct buf columns;
-	int n = snprintf(flags, sizeof flags, "%d%d%d", d->header, d->pad, (int)d->encoding);
+	int n =
+	    snprintf(flags, sizeof flags, "%d%d%d%d", d->header, d->pad, (int)d->encoding, s->last);
 
 	buf_init(&columns, COLUMNS_MAX * 100);
 	columns_put_json(&s->columns, &columns);

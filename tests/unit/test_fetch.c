@@ -151,7 +151,7 @@ static struct got {
 	enum fetch_end end;
 	int status;
 	uint64_t bytes;
-	char body[64], type[64], etag[64], modified[64], price[16], why[256];
+	char body[64], type[64], etag[64], modified[64], price[16], why[256], url[128];
 } got;
 
 static bool in_start;
@@ -172,6 +172,7 @@ keep(void *arg, const struct fetch_answer *a)
 	snprintf(got.etag, sizeof got.etag, "%s", a->etag);
 	snprintf(got.modified, sizeof got.modified, "%s", a->last_modified);
 	snprintf(got.price, sizeof got.price, "%s", fetch_header(a, "x-price"));
+	snprintf(got.url, sizeof got.url, "%s", a->url);
 	snprintf(got.why, sizeof got.why, "%s", a->why);
 	fetch_free(free_this);
 	free_this = NULL;
@@ -323,6 +324,7 @@ test_redirects(struct fetch *f)
 	CHECK(got.end == FETCH_OK && got.status == 200);
 	CHECK_STR(got.body, "hello");
 	CHECK_STR(got.etag, "\"v1\"");
+	CHECK_STR(got.url, url_of("/ok"));
 	s = spec_of("/round");
 	s.redirects = true;
 	call(f, &s);

@@ -45,7 +45,7 @@ BEGIN
 	VALUES (origin, name, 'processing', digest, bytes, tag, modified, address)
 	ON CONFLICT (source, file_name, sha256) DO UPDATE
 	SET updated_timestamp = clock_timestamp(), etag = tag, last_modified = modified, url = address,
-		size = bytes, error_message = NULL,
+		size = coalesce(bytes, r.size), error_message = NULL,
 		state = CASE
 			WHEN r.state = 'ignored' THEN r.state
 			WHEN EXISTS (
