@@ -10,12 +10,12 @@
 #include "proto/faults.h"
 
 /*	name      state      rank */
-#define STATUS_TABLE(X)                                                            \
-	X(dispatched, dispatched, 1)                                               \
-	X(running, running, 2)                                                     \
-	X(progress, running, 2)                                                    \
-	X(succeeded, succeeded, 3) X(failed, failed, 3) X(cancelled, cancelled, 3) \
-	    X(expired, expired, 3)
+#define STATUS_TABLE(X)              \
+	X(dispatched, dispatched, 1) \
+	X(running, running, 2)       \
+	X(progress, running, 2)      \
+	X(succeeded, succeeded, 3)   \
+	X(failed, failed, 3) X(cancelled, cancelled, 3) X(expired, expired, 3)
 
 #define STATUS_RANK_END 3 /* no way back */
 #define STATUS_BY_MAX 255

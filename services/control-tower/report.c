@@ -1,0 +1,180 @@
+#include "services/control-tower/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/die.h"
+#include "base/str.h"
+#include "base/uuid.h"
+#include "proto/digest.h"
+#include "proto/mp.h"
+#include "services/control-tower/plain.h"
+#include "services/control-tower/status.h"
+
+struct report {
+	struct tower *t;
+	struct worker_msg *m;
+	uint8_t uuid[16];
+};
+
+/* On whose behalf m came: the principal the edge names, else the identity the broker saw. */
+static void
+find_by(const struct worker_msg *m, char by[STATUS_BY_MAX + 1])
+{
+	struct span raw[] = {env_s(&m->head, ENV_M_AS), env_s(&m->head, ENV_M_FROM)};
+
+	(void)str_copy(by, STATUS_BY_MAX + 1, span_str("unknown"));
+	for (unsigned i = 0; i < 2; i++) {
+		struct doc d;
+
+		if (doc_parse(&d, raw[i]) != 0)
+			continue;
+		struct span s = i == 0 ? doc_str(&d.root, "principal") : doc_span(&d.root);
+		bool found = plain_is_label(s, STATUS_BY_MAX);
+
+		if (found)
+			(void)str_copy(by, STATUS_BY_MAX + 1, s);
+		doc_fini(&d);
+		if (found)
+			return;
+	}
+}
+
+static void
+on_published(void *arg, const struct env *e)
+{
+	struct report *r = arg;
+	char uuid[UUID_TEXT + 1];
+	struct buf body;
+
+	if (e->verb != ENV_OK) {
+		tower_fail_as(r->m, e);
+		free(r);
+		return;
+	}
+	buf_init(&body, 256);
+	mp_put_map(&body, 2);
+	mp_put_cstr(&body, "uuid");
+	mp_put_cstr(&body, uuid_text(r->uuid, uuid));
+	mp_put_cstr(&body, "seq");
+	mp_put_u64(&body, env_u(e, ENV_M_SEQ, 0));
+	tower_reply(r->m, &body, 202);
+	buf_fini(&body);
+	free(r);
+}
+
+/* The body holds the time, so a repeat is known by a digest over what was asked. */
+static void
+set_digest(const struct worker_msg *m, struct env *e, uint8_t digest[DIGEST_BYTES])
+{
+	struct span parts[] = {m->env.topic, m->env.body};
+
+	if (env_has(&m->env, ENV_M_DIG)) {
+		env_set_s(e, ENV_M_DIG, env_s(&m->env, ENV_M_DIG));
+		return;
+	}
+	digest_parts(digest, parts, 2);
+	env_set_s(e, ENV_M_DIG, span_of(digest, DIGEST_BYTES));
+}
+
+static void
+publish(struct tower *t, struct worker_msg *m, const char *kind, const uint8_t uuid[16],
+    const struct buf *body)
+{
+	struct report *r = xcalloc(1, sizeof *r);
+	char key[UUID_TEXT + 1], topic[64];
+	uint8_t digest[DIGEST_BYTES];
+	struct env e;
+	enum err err;
+
+	r->t = t;
+	r->m = m;
+	memcpy(r->uuid, uuid, 16);
+	(void)snprintf(topic, sizeof topic, "%s.%s", kind, uuid_text(uuid, key));
+	env_init(&e, ENV_PUB, span_str(topic), m->env.id);
+	env_set_s(&e, ENV_M_KEY, span_str(key));
+	set_digest(m, &e, digest);
+	worker_inherit(m, &e);
+	e.body = buf_span(body);
+	err = body->failed ? ERR_TOO_BIG
+			   : client_call(t->client, &e, tower_left(t, m), on_published, r);
+	if (err == ERR_OK)
+		return;
+	worker_fail(m, err, err == ERR_CONFLICT ? "the same request is still under way" : NULL);
+	free(r);
+}
+
+void
+report_on_status(void *arg, struct worker_msg *m)
+{
+	static const msgpack_object nothing = {.type = MSGPACK_OBJECT_NIL};
+	char by[STATUS_BY_MAX + 1], now[25];
+	uint8_t uuid[16];
+	struct status s;
+	struct faults f;
+	struct buf body;
+	struct doc d;
+
+	if (doc_parse(&d, m->env.body) != 0) {
+		worker_fail(m, ERR_BAD_ENVELOPE, "the body is not one msgpack value");
+		return;
+	}
+	const msgpack_object *said = doc_get(&d.root, "body");
+
+	faults_init(&f);
+	buf_init(&body, LIMIT_FRAME);
+	(void)tower_read_uuid(&d.root, uuid, &f);
+	(void)status_read(&s, said ? said : &nothing, NULL, &f);
+	if (f.n > 0) {
+		tower_fail_faults(m, &f);
+	} else {
+		find_by(m, by);
+		status_put_body(&s, uuid, by, clock_rfc3339(clock_real_ms(), now), &body);
+		publish(arg, m, "status", uuid, &body);
+	}
+	buf_fini(&body);
+	faults_fini(&f);
+	doc_fini(&d);
+}
+
+static void
+put_cancel(struct buf *out, const uint8_t uuid[16], const char *by)
+{
+	char text[UUID_TEXT + 1], now[25];
+
+	mp_put_map(out, 3);
+	mp_put_cstr(out, "uuid");
+	mp_put_cstr(out, uuid_text(uuid, text));
+	mp_put_cstr(out, "by");
+	mp_put_cstr(out, by);
+	mp_put_cstr(out, "at");
+	mp_put_cstr(out, clock_rfc3339(clock_real_ms(), now));
+}
+
+void
+report_on_cancel(void *arg, struct worker_msg *m)
+{
+	char by[STATUS_BY_MAX + 1];
+	uint8_t uuid[16];
+	struct faults f;
+	struct buf body;
+	struct doc d;
+
+	if (doc_parse(&d, m->env.body) != 0) {
+		worker_fail(m, ERR_BAD_ENVELOPE, "the body is not one msgpack value");
+		return;
+	}
+	faults_init(&f);
+	buf_init(&body, 1024);
+	if (tower_read_uuid(&d.root, uuid, &f) != 0) {
+		tower_fail_faults(m, &f);
+	} else {
+		find_by(m, by);
+		put_cancel(&body, uuid, by);
+		publish(arg, m, "cancel", uuid, &body);
+	}
+	buf_fini(&body);
+	faults_fini(&f);
+	doc_fini(&d);
+}
