@@ -45,6 +45,20 @@ list_remove(struct list *n)
 	list_init(n);
 }
 
+/* The first node, unlinked; NULL when there is none. */
+static inline struct list *
+list_pop(struct list *l)
+{
+	struct list *n = l->next;
+
+	if (n == l)
+		return NULL;
+	l->next = n->next;
+	n->next->prev = l;
+	list_init(n);
+	return n;
+}
+
 #define LIST_ITEM(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
 #define LIST_FIRST(l, type, member) (list_empty(l) ? NULL : LIST_ITEM((l)->next, type, member))
 /* The body may remove `it`. */
