@@ -3,138 +3,17 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/die.h"
-#include "base/list.h"
 #include "base/uuid.h"
+#include "proto/client_priv.h"
 #include "proto/topic.h"
 
-#define uthash_fatal(msg) die(EXIT_AGAIN, "uthash: %s", msg)
-#include <uthash.h>
-
 #define DEFAULT_WINDOW 8
-
-struct call {
-	UT_hash_handle hh; /* in client.calls while the call is open */
-	uint8_t id[16];
-	struct list node; /* in waiting, sent or ending */
-	struct client *c;
-	struct timer deadline;
-	enum env_verb verb;
-	bool again, sent, parted;
-	int64_t made_ms, ttl_ms, timeout_ms;
-	uint8_t *frame; /* NULL once sent, when it is never sent again */
-	size_t n;
-	uint64_t window; /* parts that may still come unasked */
-	uint64_t owed;   /* of client_more, not yet said to the broker */
-	enum err end;
-	const char *end_text;
-	client_part_fn *part;
-	client_done_fn *done;
-	void *arg;
-};
-
-struct client {
-	struct link *link;
-	struct loop *loop;
-	struct call *calls;
-	struct list waiting, sent; /* in the order of the calls */
-	struct list ending;        /* out of the table, callback still owed */
-	size_t bytes, max_bytes;
-	bool closing, more_owed;
-	struct buf scratch, local;
-	struct client_stats stats;
-};
-
-static bool
-is_kept(const struct call *call)
-{
-	return call->verb == ENV_PUB || call->verb == ENV_BATCH ||
-	       (call->verb == ENV_REQ && call->again && !call->parted);
-}
 
 /* A worker says these again itself, and they are few: outside the bound. */
 static bool
 is_control(enum env_verb v)
 {
 	return v == ENV_SUB || v == ENV_UNSUB || v == ENV_BYE;
-}
-
-static struct call *
-find(struct client *c, const uint8_t id[16])
-{
-	struct call *call;
-
-	HASH_FIND(hh, c->calls, id, 16, call);
-	return call;
-}
-
-static void
-drop_frame(struct call *call)
-{
-	call->c->bytes -= call->n;
-	free(call->frame);
-	call->frame = NULL;
-	call->n = 0;
-}
-
-/* Out of the table and of time, into no list: the callback is all that is left. */
-static void
-detach(struct call *call)
-{
-	struct client *c = call->c;
-
-	HASH_DEL(c->calls, call);
-	list_remove(&call->node);
-	loop_timer_clear(c->loop, &call->deadline);
-	drop_frame(call);
-	c->bytes -= sizeof *call;
-}
-
-static void
-finish(struct call *call, const struct env *e)
-{
-	struct client *c = call->c;
-
-	if (e->verb == ENV_ERR)
-		c->stats.err++;
-	else
-		c->stats.ok++;
-	call->done(call->arg, e);
-	free(call);
-}
-
-/* The end of a detached call, made here. */
-static void
-finish_local(struct call *call)
-{
-	struct client *c = call->c;
-	struct env e;
-
-	buf_reset(&c->local);
-	INVARIANT(env_encode_err(&c->local, call->id, call->end, call->end_text) == ERR_OK);
-	INVARIANT(env_decode(&e, buf_span(&c->local), false, NULL) == ERR_OK);
-	finish(call, &e);
-}
-
-static void
-put_ending(struct call *call, enum err code, const char *text)
-{
-	detach(call);
-	call->end = code;
-	call->end_text = text;
-	list_push_back(&call->c->ending, &call->node);
-}
-
-static void
-finish_ending(void *arg)
-{
-	struct client *c = arg;
-	struct call *call;
-
-	while ((call = LIST_FIRST(&c->ending, struct call, node)) != NULL) {
-		list_remove(&call->node);
-		finish_local(call);
-	}
 }
 
 /* CANCEL or MORE: lost when the link cannot take it now. */
@@ -167,11 +46,11 @@ on_deadline(struct timer *t)
 
 	c->stats.timeouts++;
 	cancel_at_broker(call);
-	detach(call);
+	client_call_detach(call);
 	call->end = ERR_TIMEOUT;
 	call->end_text = call->sent ? "no answer before the deadline"
 				    : "not sent: there was no connection to the broker in time";
-	finish_local(call);
+	client_call_finish_local(call);
 }
 
 /* The frame with the ttl that is left, in scratch; the frame itself when that is not its concern.
@@ -199,8 +78,8 @@ set_sent(struct call *call)
 	list_remove(&call->node);
 	list_push_back(&c->sent, &call->node);
 	call->sent = true;
-	if (!is_kept(call))
-		drop_frame(call);
+	if (!client_call_is_kept(call))
+		client_call_drop_frame(call);
 }
 
 static void
@@ -236,17 +115,18 @@ on_down(void *arg)
 	while (!list_empty(&c->sent)) {
 		struct call *call = LIST_ITEM(c->sent.prev, struct call, node);
 
-		if (is_kept(call)) {
+		if (client_call_is_kept(call)) {
 			list_remove(&call->node);
 			list_push_front(&c->waiting, &call->node);
 			call->sent = false;
 			c->stats.resent++;
 		} else {
 			c->stats.lost++;
-			put_ending(call, ERR_WORKER_LOST, "the connection to the broker was lost");
+			client_call_put_ending(
+			    call, ERR_WORKER_LOST, "the connection to the broker was lost");
 		}
 	}
-	finish_ending(c);
+	client_call_finish_ending(c);
 }
 
 /* Time counts while a part may come; not while we are the ones who are slow. */
@@ -255,10 +135,11 @@ arm_stream(struct call *call)
 {
 	struct client *c = call->c;
 
-	if (call->window > 0)
+	if (call->window > 0) {
 		loop_timer(c->loop, &call->deadline, loop_now(c->loop) + call->timeout_ms);
-	else
+	} else {
 		loop_timer_clear(c->loop, &call->deadline);
+	}
 }
 
 static void
@@ -266,13 +147,14 @@ on_part(struct call *call, const struct env *e)
 {
 	if (call->part == NULL) {
 		cancel_at_broker(call);
-		put_ending(call, ERR_TOO_BIG, "the answer comes in parts, and this call takes one");
-		finish_ending(call->c);
+		client_call_put_ending(
+		    call, ERR_TOO_BIG, "the answer comes in parts, and this call takes one");
+		client_call_finish_ending(call->c);
 		return;
 	}
 	call->parted = true;
 	if (call->frame)
-		drop_frame(call);
+		client_call_drop_frame(call);
 	if (call->window > 0)
 		call->window--;
 	arm_stream(call);
@@ -288,7 +170,7 @@ on_in(void *arg, const struct env *e, struct span frame)
 	(void)frame;
 	if (e->verb != ENV_OK && e->verb != ENV_ERR && e->verb != ENV_REP)
 		return;
-	call = find(c, e->id);
+	call = client_call_find(c, e->id);
 	if (call == NULL || !call->sent) {
 		c->stats.late++;
 		return;
@@ -297,8 +179,8 @@ on_in(void *arg, const struct env *e, struct span frame)
 		on_part(call, e);
 		return;
 	}
-	detach(call);
-	finish(call, e);
+	client_call_detach(call);
+	client_call_finish(call, e);
 }
 
 struct client *
@@ -327,12 +209,16 @@ client_new(struct link *k, size_t max_pending_bytes)
 void
 client_end(struct client *c)
 {
-	struct call *call, *next;
+	static const char why[] = "this process is ending";
 
 	c->closing = true;
-	HASH_ITER (hh, c->calls, call, next)
-		put_ending(call, ERR_DRAINING, "this process is ending");
-	finish_ending(c);
+	while (!list_empty(&c->sent))
+		client_call_put_ending(LIST_FIRST(&c->sent, struct call, node), ERR_DRAINING, why);
+	while (!list_empty(&c->waiting)) {
+		client_call_put_ending(
+		    LIST_FIRST(&c->waiting, struct call, node), ERR_DRAINING, why);
+	}
+	client_call_finish_ending(c);
 }
 
 void
@@ -367,9 +253,10 @@ encode(struct client *c, struct env *e, int64_t timeout_ms)
 	uint64_t had = e->has;
 	enum err err;
 
-	if (e->verb == ENV_REQ && !env_has(e, ENV_M_TTL))
+	if (e->verb == ENV_REQ && !env_has(e, ENV_M_TTL)) {
 		env_set_u(e, ENV_M_TTL,
 		    (uint64_t)(timeout_ms < LIMIT_TTL_MS ? timeout_ms : LIMIT_TTL_MS));
+	}
 	buf_reset(&c->scratch);
 	err = env_encode(e, &c->scratch);
 	e->has = had;
@@ -396,9 +283,9 @@ check_room(struct client *c, const struct env *e)
 static enum err
 start(struct client *c, struct call *call)
 {
-	bool now = list_empty(&c->waiting) && (is_kept(call) || link_is_up(c->link));
+	bool now = list_empty(&c->waiting) && (client_call_is_kept(call) || link_is_up(c->link));
 
-	if (now && !is_kept(call) && link_send(c->link, buf_span(&c->scratch)) == 0) {
+	if (now && !client_call_is_kept(call) && link_send(c->link, buf_span(&c->scratch)) == 0) {
 		call->sent = true;
 	} else {
 		call->frame = malloc(c->scratch.n);
@@ -406,11 +293,12 @@ start(struct client *c, struct call *call)
 			return ERR_BUSY;
 		memcpy(call->frame, c->scratch.p, c->scratch.n);
 		call->n = c->scratch.n;
-		call->sent = now && is_kept(call) && link_send(c->link, buf_span(&c->scratch)) == 0;
+		call->sent = now && client_call_is_kept(call) &&
+			     link_send(c->link, buf_span(&c->scratch)) == 0;
 	}
 	list_push_back(call->sent ? &c->sent : &c->waiting, &call->node);
 	c->bytes += sizeof *call + call->n;
-	HASH_ADD(hh, c->calls, id, 16, call);
+	client_call_add(call);
 	c->stats.calls++;
 	return ERR_OK;
 }
@@ -446,7 +334,7 @@ client_stream(struct client *c, struct env *e, int64_t timeout_ms, client_part_f
 		timeout_ms = DEFAULT_TTL_MS;
 	if (memcmp(e->id, none, 16) == 0)
 		uuid_v7(e->id, clock_real_ms());
-	if (find(c, e->id))
+	if (client_call_find(c, e->id))
 		return ERR_CONFLICT;
 	err = check_topic(e);
 	if (err == ERR_OK)
@@ -460,10 +348,11 @@ client_stream(struct client *c, struct env *e, int64_t timeout_ms, client_part_f
 	call->done = done;
 	call->arg = arg;
 	err = start(c, call);
-	if (err != ERR_OK)
+	if (err != ERR_OK) {
 		free(call);
-	else if (timeout_ms > 0)
+	} else if (timeout_ms > 0) {
 		loop_timer(c->loop, &call->deadline, call->made_ms + timeout_ms);
+	}
 	return err;
 }
 
@@ -476,29 +365,30 @@ client_call(struct client *c, struct env *e, int64_t timeout_ms, client_done_fn 
 void
 client_more(struct client *c, const uint8_t id[16], unsigned n)
 {
-	struct call *call = find(c, id);
+	struct call *call = client_call_find(c, id);
 
 	if (call == NULL || n == 0)
 		return;
 	call->window += n;
 	call->owed += n;
 	arm_stream(call);
-	if (say(c, ENV_MORE, id, call->owed) == 0)
+	if (say(c, ENV_MORE, id, call->owed) == 0) {
 		call->owed = 0;
-	else
+	} else {
 		c->more_owed = true;
+	}
 }
 
 void
 client_cancel(struct client *c, const uint8_t id[16])
 {
-	struct call *call = find(c, id);
+	struct call *call = client_call_find(c, id);
 
 	if (call == NULL)
 		return;
 	cancel_at_broker(call);
-	put_ending(call, ERR_GONE, "cancelled");
-	loop_later(c->loop, finish_ending, c);
+	client_call_put_ending(call, ERR_GONE, "cancelled");
+	loop_later(c->loop, client_call_finish_ending, c);
 }
 
 size_t

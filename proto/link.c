@@ -72,9 +72,10 @@ set_down(struct link *k, const char *reason)
 	pack_reset(&k->out);
 	loop_timer_clear(k->loop, &k->full);
 	log_warn("bus_down", LOG_S("endpoint", k->endpoint), LOG_S("reason", reason));
-	for (unsigned i = 0; i < k->nops; i++)
+	for (unsigned i = 0; i < k->nops; i++) {
 		if (k->ops[i].down)
 			k->ops[i].down(k->ops[i].arg);
+	}
 }
 
 static void
@@ -87,9 +88,10 @@ set_up(struct link *k, const uint8_t epoch[16], uint64_t session)
 	k->wanted = false;
 	log_info("bus_up", LOG_S("endpoint", k->endpoint), LOG_ID("epoch", epoch),
 	    LOG_U("session", session));
-	for (unsigned i = 0; i < k->nops && k->up; i++)
+	for (unsigned i = 0; i < k->nops && k->up; i++) {
 		if (k->ops[i].up)
 			k->ops[i].up(k->ops[i].arg);
+	}
 }
 
 static int
@@ -164,9 +166,10 @@ static void
 bad_frame(struct link *k, size_t n, const char *why)
 {
 	k->bad++;
-	if (log_allow(&k->bad_lines, loop_now(k->loop), 5))
+	if (log_allow(&k->bad_lines, loop_now(k->loop), 5)) {
 		log_warn("bad_frame", LOG_S("why", why), LOG_U("bytes", n),
 		    LOG_U("suppressed", k->bad_lines.last));
+	}
 }
 
 static void
@@ -210,15 +213,17 @@ handle(struct link *k, struct span frame, bool inside)
 		return;
 	}
 	if (e.verb == ENV_PACK) {
-		if (inside)
+		if (inside) {
 			bad_frame(k, frame.n, "a PACK inside a PACK");
-		else
+		} else {
 			handle_pack(k, e.body);
+		}
 		return;
 	}
-	for (unsigned i = 0; i < k->nops; i++)
+	for (unsigned i = 0; i < k->nops; i++) {
 		if (k->ops[i].in)
 			k->ops[i].in(k->ops[i].arg, &e, frame);
+	}
 }
 
 static void
@@ -338,9 +343,10 @@ on_full(struct timer *t)
 	if (flush(k) != 0 || !k->wanted)
 		return;
 	k->wanted = false;
-	for (unsigned i = 0; i < k->nops; i++)
+	for (unsigned i = 0; i < k->nops; i++) {
 		if (k->ops[i].ready)
 			k->ops[i].ready(k->ops[i].arg);
+	}
 }
 
 static int
@@ -418,9 +424,10 @@ link_unlisten(struct link *k, const void *arg)
 {
 	unsigned kept = 0;
 
-	for (unsigned i = 0; i < k->nops; i++)
+	for (unsigned i = 0; i < k->nops; i++) {
 		if (k->ops[i].arg != arg)
 			k->ops[kept++] = k->ops[i];
+	}
 	k->nops = kept;
 }
 

@@ -111,7 +111,7 @@ on_ready(zloop_t *z, zmq_pollitem_t *item, void *arg)
 {
 	struct loop_fd *f = arg;
 	struct loop *l = f->l;
-	short revents = item->revents & (short)(f->item.events | ZMQ_POLLERR);
+	const int revents = item->revents & (f->item.events | ZMQ_POLLERR);
 	int64_t began;
 
 	(void)z;
@@ -129,7 +129,7 @@ on_ready(zloop_t *z, zmq_pollitem_t *item, void *arg)
 		const void *code;
 
 		memcpy(&code, &fn, sizeof code);
-		fn(f->arg, revents);
+		fn(f->arg, (short)revents);
 		leave(l, began, "fd", code);
 	}
 	return verdict(l);
@@ -318,12 +318,14 @@ loop_later(struct loop *l, loop_fn *fn, void *arg)
 void
 loop_later_cancel(struct loop *l, void *arg)
 {
-	for (size_t i = 0; i < l->later.n; i++)
+	for (size_t i = 0; i < l->later.n; i++) {
 		if (l->later.v[i].arg == arg)
 			l->later.v[i].fn = NULL;
-	for (size_t i = 0; i < l->batch.n; i++)
+	}
+	for (size_t i = 0; i < l->batch.n; i++) {
 		if (l->batch.v[i].arg == arg)
 			l->batch.v[i].fn = NULL;
+	}
 }
 
 static void
@@ -407,12 +409,10 @@ loop_new(void)
 static void
 free_watches(struct list *watches)
 {
-	struct loop_fd *f;
+	struct list *n;
 
-	LIST_EACH (f, watches, struct loop_fd, node) {
-		list_remove(&f->node);
-		free(f);
-	}
+	while ((n = list_pop(watches)) != NULL)
+		free(LIST_ITEM(n, struct loop_fd, node));
 }
 
 void
@@ -435,9 +435,10 @@ loop_run(struct loop *l)
 {
 	l->running = true;
 	/* zloop ends by itself only when a signal interrupts its poll, or the context is gone. */
-	while (!l->stopping)
+	while (!l->stopping) {
 		if (zloop_start(l->z) == 0 && zmq_errno() == ETERM)
 			break;
+	}
 	run_later(l);
 	l->running = false;
 	l->stopping = false;

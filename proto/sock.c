@@ -121,9 +121,10 @@ sock_router(const char *const *endpoints, size_t n)
 	    set_int(zsock_resolve(s), ZMQ_ROUTER_HANDOVER, 0) != 0 ||
 	    set_int(zsock_resolve(s), ZMQ_BACKLOG, 1024) != 0)
 		goto fail;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		if (bind_to(s, endpoints[i]) != 0)
 			goto fail;
+	}
 	return s;
 fail:
 	zsock_destroy(&s);

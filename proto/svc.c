@@ -220,10 +220,11 @@ on_signal(void *arg, short revents)
 	if (read(s->signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
 		return;
 	log_info("signal", LOG_U("signo", info.ssi_signo), LOG_U("from_pid", info.ssi_pid));
-	if (svc_is_draining(s))
+	if (svc_is_draining(s)) {
 		end(s);
-	else
+	} else {
 		svc_stop(s, 0);
+	}
 }
 
 static void

@@ -105,10 +105,11 @@ put_setting(struct buf *b, const struct opt *o)
 	switch (o->type) {
 	case OPT_STR:
 		mp_put_cstr(b, o->flag);
-		if (*text)
+		if (*text) {
 			mp_put_cstr(b, *text);
-		else
+		} else {
 			mp_put_nil(b);
+		}
 		break;
 	case OPT_INT: put_int(b, o->flag, *(const int64_t *)o->dst); break;
 	case OPT_BOOL:
@@ -123,14 +124,17 @@ put_settings(const struct svc *s, struct buf *b)
 {
 	size_t n = 0;
 
-	for (size_t t = 0; t < s->ntables; t++)
+	for (size_t t = 0; t < s->ntables; t++) {
 		for (size_t i = 0; i < s->tables[t].n; i++)
 			n += (s->tables[t].rows[i].flags & OPT_SECRET) == 0;
+	}
 	mp_put_map(b, n);
-	for (size_t t = 0; t < s->ntables; t++)
-		for (size_t i = 0; i < s->tables[t].n; i++)
+	for (size_t t = 0; t < s->ntables; t++) {
+		for (size_t i = 0; i < s->tables[t].n; i++) {
 			if ((s->tables[t].rows[i].flags & OPT_SECRET) == 0)
 				put_setting(b, &s->tables[t].rows[i]);
+		}
+	}
 }
 
 static void

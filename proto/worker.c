@@ -7,6 +7,29 @@
 
 #define DEFAULT_WINDOW 8
 
+/* uthash is macros, nested deeper than we would write: each operation has a function of its own. */
+
+static struct delivery *
+find_request(struct worker *w, const uint8_t id[16]) /* NOLINT(readability-function-size) */
+{
+	struct delivery *d;
+
+	HASH_FIND(hh, w->requests, id, 16, d);
+	return d;
+}
+
+static void
+add_request(struct worker *w, struct delivery *d) /* NOLINT(readability-function-size) */
+{
+	HASH_ADD(hh, w->requests, id, 16, d);
+}
+
+static void
+del_request(struct worker *w, struct delivery *d) /* NOLINT(readability-function-size) */
+{
+	HASH_DEL(w->requests, d);
+}
+
 void
 worker_delivery_unhold(struct delivery *d)
 {
@@ -27,21 +50,12 @@ worker_delivery_free(struct delivery *d)
 
 	list_remove(&d->node);
 	if (d->kind == DELIVERY_REQUEST)
-		HASH_DEL(w->requests, d);
+		del_request(w, d);
 	worker_delivery_unhold(d);
 	free(d->frame);
 	free(d);
 	s->in_hand--;
 	worker_sub_release(s);
-}
-
-static struct delivery *
-find_request(struct worker *w, const uint8_t id[16])
-{
-	struct delivery *d;
-
-	HASH_FIND(hh, w->requests, id, 16, d);
-	return d;
 }
 
 static enum delivery_kind
@@ -90,9 +104,10 @@ delivery_new(struct worker *w, const struct env *head, struct span frame)
 	} else {
 		turn_away(w, head, ERR_BUSY, why);
 	}
-	if (log_allow(&w->unreadable_lines, loop_now(w->loop), 5))
+	if (log_allow(&w->unreadable_lines, loop_now(w->loop), 5)) {
 		log_warn("delivery_unreadable", LOG_B("topic", head->topic), LOG_ID("id", head->id),
 		    LOG_S("why", why), LOG_U("suppressed", w->unreadable_lines.last));
+	}
 	free(d->frame);
 	free(d);
 	return NULL;
@@ -109,11 +124,12 @@ set_deadline(struct delivery *d)
 {
 	int64_t now = loop_now(d->w->loop);
 
-	if (d->kind == DELIVERY_EVENT)
+	if (d->kind == DELIVERY_EVENT) {
 		d->m.deadline_ms = now + d->m.sub->ack_ms;
-	else if (d->kind == DELIVERY_REQUEST)
+	} else if (d->kind == DELIVERY_REQUEST) {
 		d->m.deadline_ms =
 		    now + (int64_t)at_most(env_u(&d->m.head, ENV_M_LEFT, 0), LIMIT_TTL_MS);
+	}
 }
 
 static void
@@ -141,7 +157,7 @@ on_msg(struct worker *w, const struct env *head, struct span frame)
 	d->m.sub = s;
 	d->room = env_u(&d->m.env, ENV_M_WINDOW, DEFAULT_WINDOW);
 	if (d->kind == DELIVERY_REQUEST)
-		HASH_ADD(hh, w->requests, id, 16, d);
+		add_request(w, d);
 	set_deadline(d);
 	list_push_back(&w->hand, &d->node);
 	w->in_hand++;
@@ -155,10 +171,11 @@ cancel(struct delivery *d)
 {
 	struct worker_sub *s = d->m.sub;
 
-	if (d->draining)
+	if (d->draining) {
 		worker_delivery_free(d);
-	else if (s->cancel)
+	} else if (s->cancel) {
 		s->cancel(s->arg, &d->m);
+	}
 }
 
 static void
@@ -180,24 +197,28 @@ static void
 on_more(struct worker *w, const struct env *e)
 {
 	struct delivery *d = find_request(w, e->id);
-	struct worker_frame *f;
+	struct list *n;
 
 	if (d == NULL)
 		return;
 	d->room += at_most(env_u(e, ENV_M_N, 0), UINT32_MAX);
-	while ((f = LIST_FIRST(&d->held, struct worker_frame, node)) != NULL) {
-		if (f->is_part && d->room == 0)
+	while ((n = list_pop(&d->held)) != NULL) {
+		struct worker_frame *f = LIST_ITEM(n, struct worker_frame, node);
+
+		if (f->is_part && d->room == 0) {
+			list_push_front(&d->held, n);
 			return;
+		}
 		d->room -= f->is_part ? 1 : 0;
 		d->held_bytes -= f->is_part ? f->n : 0;
-		list_remove(&f->node);
 		worker_out_send(w, span_of(f->bytes, f->n));
 		free(f);
 	}
-	if (d->draining)
+	if (d->draining) {
 		worker_delivery_free(d);
-	else if (d->m.sub->more && d->room > 0)
+	} else if (d->m.sub->more && d->room > 0) {
 		d->m.sub->more(d->m.sub->arg, &d->m);
+	}
 }
 
 static void
@@ -205,12 +226,22 @@ on_in(void *arg, const struct env *e, struct span frame)
 {
 	struct worker *w = arg;
 
-	if (e->verb == ENV_MSG)
+	if (e->verb == ENV_MSG) {
 		on_msg(w, e, frame);
-	else if (e->verb == ENV_CANCEL)
+	} else if (e->verb == ENV_CANCEL) {
 		on_cancel(w, e->id);
-	else if (e->verb == ENV_MORE)
+	} else if (e->verb == ENV_MORE) {
 		on_more(w, e);
+	}
+}
+
+static void
+free_all(struct list *deliveries)
+{
+	struct list *n;
+
+	while ((n = list_pop(deliveries)) != NULL)
+		worker_delivery_free(LIST_ITEM(n, struct delivery, node));
 }
 
 static void
@@ -223,22 +254,19 @@ static void
 on_down(void *arg)
 {
 	struct worker *w = arg;
-	struct list all;
-	struct delivery *d;
+	struct list all, *n;
 
 	worker_out_void(w);
 	worker_sub_down(w);
-	while ((d = LIST_FIRST(&w->draining, struct delivery, node)) != NULL)
-		worker_delivery_free(d);
+	free_all(&w->draining);
 	/* Callbacks may finish any delivery, so each goes back in hand before its own is called. */
 	list_init(&all);
-	while ((d = LIST_FIRST(&w->hand, struct delivery, node)) != NULL) {
-		list_remove(&d->node);
-		list_push_back(&all, &d->node);
-	}
-	while ((d = LIST_FIRST(&all, struct delivery, node)) != NULL) {
-		list_remove(&d->node);
-		list_push_back(&w->hand, &d->node);
+	while ((n = list_pop(&w->hand)) != NULL)
+		list_push_back(&all, n);
+	while ((n = list_pop(&all)) != NULL) {
+		struct delivery *d = LIST_ITEM(n, struct delivery, node);
+
+		list_push_back(&w->hand, n);
 		worker_delivery_unhold(d);
 		/* A delivery can outlive several sessions; it is told once. */
 		if (d->generation != link_generation(w->link))
@@ -281,17 +309,14 @@ void
 worker_free(struct worker *w)
 {
 	struct worker_sub *s;
-	struct delivery *d;
 
 	if (w == NULL)
 		return;
 	link_unlisten(w->link, w);
 	loop_later_cancel(w->loop, w);
 	worker_out_void(w);
-	while ((d = LIST_FIRST(&w->draining, struct delivery, node)) != NULL)
-		worker_delivery_free(d);
-	while ((d = LIST_FIRST(&w->hand, struct delivery, node)) != NULL)
-		worker_delivery_free(d);
+	free_all(&w->draining);
+	free_all(&w->hand);
 	LIST_EACH (s, &w->subs, struct worker_sub, node)
 		worker_sub_free(s);
 	buf_fini(&w->scratch);

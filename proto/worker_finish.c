@@ -72,10 +72,11 @@ settle(struct delivery *d, int64_t delay_ms, const char *reason)
 		s->count.dropped++;
 		worker_out_credit(s);
 	} else {
-		if (delay_ms == INT64_MIN)
+		if (delay_ms == INT64_MIN) {
 			s->count.rejected++;
-		else
+		} else {
 			s->count.naked++;
+		}
 		worker_out_nak(d->w, &d->m.head, delay_ms, reason);
 	}
 	finish(d);
@@ -98,10 +99,11 @@ worker_ack(struct worker_msg *m)
 		m->sub->count.dropped++;
 	} else {
 		m->sub->count.acked++;
-		if (d->kind == DELIVERY_EVENT)
+		if (d->kind == DELIVERY_EVENT) {
 			worker_out_ack(m->sub, env_u(&m->head, ENV_M_SEQ, 0));
-		else
+		} else {
 			worker_out_credit(m->sub);
+		}
 	}
 	finish(d);
 }
@@ -306,10 +308,11 @@ worker_fail_detail(struct worker_msg *m, enum err code, struct span detail)
 void
 worker_inherit(const struct worker_msg *m, struct env *e)
 {
-	if (env_has(&m->env, ENV_M_ROOT))
+	if (env_has(&m->env, ENV_M_ROOT)) {
 		env_set_s(e, ENV_M_ROOT, env_s(&m->env, ENV_M_ROOT));
-	else
+	} else {
 		env_set_s(e, ENV_M_ROOT, span_of(m->env.id, 16));
+	}
 	env_set_s(e, ENV_M_TRACE, env_s(&m->env, ENV_M_TRACE));
 	env_set_s(e, ENV_M_AS, env_s(&m->head, ENV_M_AS));
 }

@@ -156,16 +156,19 @@ flush_sub(struct worker_sub *s)
 void
 worker_out_flush(struct worker *w)
 {
-	struct worker_frame *f;
 	struct worker_sub *s;
+	struct list *n;
 
 	w->flush_later = false;
 	if (!link_is_up(w->link))
 		return;
-	while ((f = LIST_FIRST(&w->out, struct worker_frame, node)) != NULL) {
-		if (link_send(w->link, span_of(f->bytes, f->n)) != 0)
+	while ((n = list_pop(&w->out)) != NULL) {
+		struct worker_frame *f = LIST_ITEM(n, struct worker_frame, node);
+
+		if (link_send(w->link, span_of(f->bytes, f->n)) != 0) {
+			list_push_front(&w->out, n);
 			return;
-		list_remove(&f->node);
+		}
 		w->out_bytes -= f->n;
 		free(f);
 	}
@@ -178,13 +181,11 @@ worker_out_flush(struct worker *w)
 void
 worker_out_void(struct worker *w)
 {
-	struct worker_frame *f;
 	struct worker_sub *s;
+	struct list *n;
 
-	LIST_EACH (f, &w->out, struct worker_frame, node) {
-		list_remove(&f->node);
-		free(f);
-	}
+	while ((n = list_pop(&w->out)) != NULL)
+		free(LIST_ITEM(n, struct worker_frame, node));
 	w->out_bytes = 0;
 	LIST_EACH (s, &w->subs, struct worker_sub, node) {
 		s->nacks = 0;

@@ -72,10 +72,11 @@ on_answer(void *arg, const struct env *e)
 	}
 	code = env_err_code(e);
 	/* A lost connection is followed by `up`, and the end of this process by nothing. */
-	if (code != ERR_WORKER_LOST && code != ERR_DRAINING)
+	if (code != ERR_WORKER_LOST && code != ERR_DRAINING) {
 		retry(s, code, env_err_text(e));
-	else if (link_is_up(s->w->link))
+	} else if (link_is_up(s->w->link)) {
 		loop_timer(s->w->loop, &s->retry, loop_now(s->w->loop) + RETRY_MS);
+	}
 }
 
 /* `from` as one msgpack object. */
@@ -108,10 +109,11 @@ fill(const struct worker_sub *s, struct env *e, struct buf *from)
 	env_set_u(e, ENV_M_CREDIT, s->credit);
 	env_set_u(e, ENV_M_BYTES, s->credit_bytes);
 	env_set_u(e, ENV_M_MANY, 1);
-	if (s->desc)
+	if (s->desc) {
 		e->body = span_of(s->desc, s->desc_n);
-	else if (s->w->desc)
+	} else if (s->w->desc) {
 		e->body = span_of(s->w->desc, s->w->desc_n);
+	}
 }
 
 static void
