@@ -172,6 +172,19 @@ bad_frame(struct link *k, size_t n, const char *why)
 	}
 }
 
+/* The broker asks whether our loop runs. */
+static void
+answer_ping(struct link *k, const uint8_t id[16])
+{
+	struct env e;
+
+	env_init(&e, ENV_PONG, span_str(""), id);
+	buf_reset(&k->scratch);
+	if (env_encode(&e, &k->scratch) != ERR_OK ||
+	    sock_send(k->sock, (struct span){NULL, 0}, buf_span(&k->scratch)) != 0)
+		log_debug("pong_not_sent");
+}
+
 static void
 handle_pack(struct link *k, struct span body)
 {
@@ -210,6 +223,10 @@ handle(struct link *k, struct span frame, bool inside)
 	k->heard_ms = loop_now(k->loop);
 	if (e.verb == ENV_PONG) {
 		on_pong(k, &e);
+		return;
+	}
+	if (e.verb == ENV_PING) {
+		answer_ping(k, e.id);
 		return;
 	}
 	if (e.verb == ENV_PACK) {

@@ -12,8 +12,8 @@ struct link_ops {
 	void (*up)(void *arg); /* a new (epoch, session) */
 	void (*down)(void
 		*arg); /* PONGs are missed, or the session is void: deliveries of before are void */
-	/* Everything but PONG, a PACK frame by frame; borrowed.  Must not free the link or a
-	 * listener. */
+	/* Everything but PING and PONG, a PACK frame by frame; borrowed.  Must not free the link or
+	 * a listener. */
 	void (*in)(void *arg, const struct env *e, struct span frame);
 	/* Room again after a link_send that said EAGAIN. */
 	void (*ready)(void *arg);

@@ -229,6 +229,24 @@ test_garbage_is_counted(void)
 	buf_fini(&b);
 }
 
+static bool
+has_pong(void)
+{
+	return broker.n[ENV_PONG] > 0;
+}
+
+static void
+test_answers_a_ping(void)
+{
+	static const uint8_t id[16] = {5};
+	struct env e;
+
+	env_init(&e, ENV_PING, span_str(""), id);
+	fake_send_env(&broker, &e);
+	CHECK(run_until(loop, has_pong));
+	CHECK(broker.n[ENV_PONG] == 1);
+}
+
 static void
 test_broker_restart(void)
 {
@@ -381,6 +399,7 @@ main(void)
 	test_sends_one_by_one_without_pack();
 	test_unpacks();
 	test_garbage_is_counted();
+	test_answers_a_ping();
 	test_broker_restart();
 	test_packs_when_the_broker_takes_them();
 	test_one_alone_is_not_packed();
