@@ -72,6 +72,10 @@ test_printf(void)
 	buf_printf(&b, "%d", 1);
 	CHECK(b.failed && b.n == 10);
 	buf_fini(&b);
+	buf_init(&b, 4);
+	buf_printf(&b, "%d", 1234);
+	CHECK(!b.failed && b.n == 4);
+	buf_fini(&b);
 }
 
 static void
@@ -122,6 +126,23 @@ test_growth(void)
 	buf_fini(&b);
 }
 
+/* Memory that is not there is a failure like any other. */
+static void
+test_no_memory(void)
+{
+	struct buf b;
+
+	buf_init(&b, SIZE_MAX);
+	buf_puts(&b, "12345678");
+#ifndef __SANITIZE_ADDRESS__
+	CHECK(buf_room(&b, SIZE_MAX - 8) == NULL && b.failed && b.n == 8);
+	buf_reset(&b);
+	buf_puts(&b, "again");
+#endif
+	CHECK(!b.failed && b.p != NULL);
+	buf_fini(&b);
+}
+
 int
 main(void)
 {
@@ -130,5 +151,6 @@ main(void)
 	test_printf();
 	test_take();
 	test_growth();
+	test_no_memory();
 	return check_done();
 }

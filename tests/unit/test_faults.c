@@ -89,7 +89,7 @@ test_bounds(void)
 static void
 test_push(void)
 {
-	char p[16] = "";
+	char p[16] = "", tiny[3] = "a";
 
 	faults_push(p, sizeof p, span_str("a/b~c"));
 	CHECK_STR(p, "/a~1b~0c");
@@ -103,6 +103,10 @@ test_push(void)
 	    span_str("12\xe2\x82\xac"
 		     "3"));
 	CHECK_STR(p, "/a~1b~0c//12\xe2\x82\xac");
+	faults_push(tiny, sizeof tiny, span_str("b"));
+	CHECK_STR(tiny, "a/");
+	faults_push(tiny, sizeof tiny, span_str("b"));
+	CHECK_STR(tiny, "a/");
 	faults_push(p, sizeof p, span_str("q"));
 	CHECK_STR(p, "/a~1b~0c//12\xe2\x82\xac");
 }

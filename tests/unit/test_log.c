@@ -65,6 +65,9 @@ test_escapes(void)
 	    "lvl=info svc=unit evt=e v=\"a\\x00b\"\n");
 	CHECK_STR(LOGGED(log_info("e", LOG_S("v", "caf\xc3\xa9 \xff\xc3 \xe2\x82\xac"))),
 	    "lvl=info svc=unit evt=e v=\"caf\xc3\xa9 \\xff\\xc3 \xe2\x82\xac\"\n");
+	/* a space that is no space to a terminal is text */
+	CHECK_STR(LOGGED(log_info("e", LOG_S("v", "a\xc2\xa0z"))),
+	    "lvl=info svc=unit evt=e v=\"a\xc2\xa0z\"\n");
 	/* U+009B starts a terminal's control sequence just as ESC [ does */
 	CHECK_STR(LOGGED(log_info("e", LOG_S("v", "\xc2\x9b"
 						  "31m"))),
@@ -86,7 +89,7 @@ static void
 test_cut(void)
 {
 	char big[4096];
-	unsigned bad = 0;
+	unsigned bad = 0, full = 0;
 
 	memset(big, 'x', sizeof big - 1);
 	big[sizeof big - 1] = 0;
@@ -99,6 +102,7 @@ test_cut(void)
 		log_info("e", LOG_S("v", big), LOG_S("after", "never seen"));
 		n = capture_end(&cap, text, sizeof text);
 		end = n - 4;
+		full += n == 2048;
 		bad += n > 2048 || n < 2030 || newlines() != 1;
 		bad += strcmp(text + end, "…\n") != 0 || strstr(text, "after") != NULL;
 		/* before the ellipsis: an x, a whole euro sign, or a whole escape */
@@ -106,6 +110,7 @@ test_cut(void)
 			 memcmp(text + end - 3, "\xe2\x82\xac", 3) == 0 || text[end - 1] == '"');
 	}
 	CHECK(bad == 0);
+	CHECK(full > 0);
 	memset(big, 'k', 1500);
 	big[1500] = 0;
 	capture_start(&cap, STDERR_FILENO);

@@ -1,6 +1,6 @@
 #include "tests/unit/check.h"
 
-#include <math.h>
+#include <stdlib.h>
 
 #include "base/str.h"
 
@@ -56,6 +56,21 @@ test_u64(void)
 	CHECK(str_u64((struct span){NULL, 0}, UINT64_MAX, &v) == -1);
 }
 
+/* In memory of exactly its size, so that a sanitizer sees a read past it. */
+static bool
+exact_is_double(const char *text)
+{
+	size_t n = strlen(text);
+	char *p = malloc(n ? n : 1);
+	double v;
+	bool is;
+
+	memcpy(p, text, n);
+	is = str_double(span_of(p, n), &v) == 0;
+	free(p);
+	return is;
+}
+
 static void
 test_double(void)
 {
@@ -70,6 +85,9 @@ test_double(void)
 	CHECK(str_double(S("5e-324"), &v) == 0 && v == 0x1p-1074);
 	CHECK(str_double(S("1.7976931348623157e308"), &v) == 0 && v == 0x1.fffffffffffffp1023);
 	CHECK(str_double(S("0"), &v) == 0 && v == 0);
+	CHECK(exact_is_double("1") && exact_is_double("1.") && exact_is_double("1.5e7"));
+	CHECK(!exact_is_double("1e") && !exact_is_double("-") && !exact_is_double("1e-") &&
+	      !exact_is_double("."));
 	v = 7;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		check_at(
