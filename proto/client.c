@@ -47,9 +47,10 @@ on_deadline(struct timer *t)
 	c->stats.timeouts++;
 	cancel_at_broker(call);
 	client_call_detach(call);
-	call->end = ERR_TIMEOUT;
-	call->end_text = call->sent ? "no answer before the deadline"
-				    : "not sent: there was no connection to the broker in time";
+	call->end = call->uncertain ? ERR_TIMEOUT : ERR_BUSY;
+	call->end_text = call->uncertain
+			     ? "no answer before the deadline"
+			     : "not sent: there was no connection to the broker in time";
 	client_call_finish_local(call);
 }
 
@@ -77,7 +78,7 @@ set_sent(struct call *call)
 
 	list_remove(&call->node);
 	list_push_back(&c->sent, &call->node);
-	call->sent = true;
+	call->sent = call->uncertain = true;
 	if (!client_call_is_kept(call))
 		client_call_drop_frame(call);
 }
@@ -296,6 +297,7 @@ start(struct client *c, struct call *call)
 		call->sent = now && client_call_is_kept(call) &&
 			     link_send(c->link, buf_span(&c->scratch)) == 0;
 	}
+	call->uncertain = call->sent;
 	list_push_back(call->sent ? &c->sent : &c->waiting, &call->node);
 	c->bytes += sizeof *call + call->n;
 	client_call_add(call);

@@ -2,9 +2,10 @@
 #define PROTO_CLIENT_H
 /* Calls to the bus: PUB, BATCH, REQ, and the SUB, UNSUB, BYE of a worker.  For every accepted call
  * the callback runs exactly once with the end of it: OK, the final REP, or ERR (from the bus, or
- * made here: TIMEOUT at the deadline, WORKER_LOST when the broker was lost under a REQ that is not
- * `again`, DRAINING at teardown); never from inside the call.  PUB and BATCH are sent again with
- * the same id after a reconnect, so is a REQ marked `again`; the broker knows ids it has stored. */
+ * made here: TIMEOUT at the deadline, BUSY when it could not be sent until then (certainly not
+ * executed), WORKER_LOST when the broker was lost under a REQ that is not `again`, DRAINING at
+ * teardown); never from inside the call.  PUB and BATCH are sent again with the same id after a
+ * reconnect, so is a REQ marked `again`; the broker knows ids it has stored. */
 #include "proto/env.h"
 #include "proto/link.h"
 
@@ -44,7 +45,7 @@ size_t client_pending_bytes(const struct client *c);
 
 struct client_stats {
 	uint64_t calls, ok, err; /* accepted; ended by OK or REP; ended by ERR */
-	uint64_t timeouts, lost; /* of these: ended here by TIMEOUT, by WORKER_LOST */
+	uint64_t timeouts, lost; /* of these: ended here by the deadline, by WORKER_LOST */
 	uint64_t resent, refused_busy;
 	uint64_t late; /* answers nobody waited for any more */
 };

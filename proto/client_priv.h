@@ -18,6 +18,7 @@ struct call {
 	struct timer deadline;
 	enum env_verb verb;
 	bool again, sent, parted;
+	bool uncertain; /* was handed to the link at least once */
 	int64_t made_ms, ttl_ms, timeout_ms;
 	uint8_t *frame; /* NULL once sent, when it is never sent again */
 	size_t n;

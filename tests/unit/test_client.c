@@ -351,7 +351,7 @@ test_waiting(void)
 	CHECK(call_topic(ENV_REQ, "a.b", false, 20000, &b) == ERR_OK);
 	CHECK(call_topic(ENV_SUB, "a.>", false, 0, &sub) == ERR_OK);
 	CHECK(ends(1));
-	CHECK(late.ends == 1 && late.code == ERR_TIMEOUT);
+	CHECK(late.ends == 1 && late.code == ERR_BUSY); /* certainly not executed */
 	CHECK_STR(late.text, "not sent: there was no connection to the broker in time");
 	CHECK(heard.n == 0);
 	broker.mute = false;
