@@ -8,7 +8,7 @@
 void journal_crc_init(void); /* before the first use; any number of times, from any thread */
 
 /* Continues `crc`, which starts as 0. */
-uint32_t journal_crc(uint32_t crc, const void *p, size_t n);
+uint32_t journal_crc(uint32_t crc, const void *bytes, size_t n);
 
 /* Over everything of a record that is stored.  Lengths are part of it, so bytes cannot move between
  * topic, key and frame unseen. */

@@ -37,10 +37,11 @@ is_empty(struct journal_dedup *d, unsigned table, bool *empty)
 {
 	int rc = journal_db_step(&d->db, ANY + table);
 
-	if (rc == SQLITE_ROW)
+	if (rc == SQLITE_ROW) {
 		journal_db_done(&d->db, ANY + table);
-	else if (rc != SQLITE_DONE)
+	} else if (rc != SQLITE_DONE) {
 		return rc;
+	}
 	*empty = rc == SQLITE_DONE;
 	return SQLITE_OK;
 }

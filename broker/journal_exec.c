@@ -34,23 +34,23 @@ static const char *const sql[STATEMENTS] = {
     [BEGIN] = "BEGIN IMMEDIATE",
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
-    [REC_ADD] = "INSERT INTO records(seq, at, exp, id, crc, topic, key, frame)"
-		" VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [REC_ADD] = ("INSERT INTO records(seq, at, exp, id, crc, topic, key, frame)"
+		 " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
     [REC_AT] = "SELECT at FROM records WHERE seq >= ?1 ORDER BY seq LIMIT 1",
-    [REC_OLD] = "SELECT count(*), max(seq), sum(length(frame)) FROM"
-		" (SELECT seq, frame FROM records WHERE seq < ?1 ORDER BY seq LIMIT ?2)",
+    [REC_OLD] = ("SELECT count(*), max(seq), sum(length(frame)) FROM"
+		 " (SELECT seq, frame FROM records WHERE seq < ?1 ORDER BY seq LIMIT ?2)"),
     [REC_DEL] = "DELETE FROM records WHERE seq <= ?1",
     [META_SET] = "UPDATE meta SET head = ?1, at = ?2, kept = ?3, gen = ?4, since = ?5",
     [SRC_GET] = "SELECT owner, cur FROM cursors WHERE src = ?1",
-    [SRC_SET] = "INSERT INTO cursors(src, owner, cur) VALUES(?1, ?2, ?3)"
-		" ON CONFLICT(src) DO UPDATE SET cur = ?3",
+    [SRC_SET] = ("INSERT INTO cursors(src, owner, cur) VALUES(?1, ?2, ?3)"
+		 " ON CONFLICT(src) DO UPDATE SET cur = ?3"),
     [GROUP_GET] = "SELECT next FROM groups WHERE name = ?1",
     [GROUP_ADD] = "INSERT INTO groups(name, settings, next) VALUES(?1, ?2, ?3)",
     [GROUP_SET] = "UPDATE groups SET settings = ?2 WHERE name = ?1",
     [GROUP_STATE] = "UPDATE groups SET state = ?2 WHERE name = ?1",
     [GROUP_DEL] = "DELETE FROM groups WHERE name = ?1",
-    [DEAD_ADD] = "INSERT INTO dead(grp, seq, id, topic, key, reason, tries, at, frame)"
-		 " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    [DEAD_ADD] = ("INSERT INTO dead(grp, seq, id, topic, key, reason, tries, at, frame)"
+		  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
     [DEAD_DEL] = "DELETE FROM dead WHERE no = ?1",
     [CLAIM_ADD] = "INSERT INTO claims(path, name) VALUES(?1, ?2) ON CONFLICT DO NOTHING",
     [CLAIM_GET] = "SELECT name FROM claims WHERE path = ?1",
@@ -293,10 +293,11 @@ seq_at_time(struct journal_writer *w, int64_t ms, uint64_t *seq)
 		} else if (rc != SQLITE_DONE) {
 			return rc;
 		}
-		if (at < ms)
+		if (at < ms) {
 			lo = mid + 1;
-		else
+		} else {
 			hi = mid;
+		}
 	}
 	*seq = lo;
 	return SQLITE_OK;

@@ -3,29 +3,12 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
 #include "base/str.h"
-
-/* Everything is found by a name of bytes in one kind of table. */
-struct item {
-	UT_hash_handle hh;
-	uint8_t *name;
-	size_t name_n;
-	uint8_t *a, *b; /* cursor: owner, value; group: settings, state; claim: name */
-	struct span av, bv;
-	uint64_t next;
-};
-
-struct known {
-	UT_hash_handle hh;
-	uint8_t id[16], dig[32];
-	uint64_t seq;
-	uint32_t groups;
-};
+#include "broker/journal_tab.h"
 
 struct rec {
 	struct journal_row row;
@@ -45,8 +28,7 @@ struct mem {
 	size_t n, cap;
 	uint64_t head, first, last_no;
 	int64_t at_ms, since_ms;
-	struct known *ids, *ids_before;
-	struct item *cursors, *groups, *claims;
+	struct journal_tab ids, ids_before, cursors, groups, claims;
 	struct list dead;
 	struct journal_stats stats;
 };
@@ -57,112 +39,25 @@ of(struct journal *j)
 	return (struct mem *)(void *)j;
 }
 
-/* ---- bytes ---- */
+/* ---- ids ---- */
 
-/* The spans, one after the other, in one allocation; each is moved to its copy.  Absent stays
- * absent. */
-static uint8_t *
-keep(struct span **v, size_t n)
+static const struct journal_item *
+known_find(const struct mem *m, const struct journal_rec *r)
 {
-	size_t total = 0;
-	uint8_t *p, *at;
+	struct span id = span_of(r->id, sizeof r->id);
+	const struct journal_item *it = journal_tab_find(&m->ids, id);
 
-	for (size_t i = 0; i < n; i++)
-		total += v[i]->n;
-	p = at = xcalloc(1, total + 1);
-	for (size_t i = 0; i < n; i++) {
-		if (v[i]->p == NULL)
-			continue;
-		memcpy(at, v[i]->p, v[i]->n);
-		v[i]->p = at;
-		at += v[i]->n;
-	}
-	return p;
+	return it != NULL ? it : journal_tab_find(&m->ids_before, id);
 }
 
 static void
-replace(uint8_t **p, struct span *v, struct span to)
+known_add(struct mem *m, const struct journal_rec *r)
 {
-	struct span *one[] = {&to};
-	uint8_t *copy = keep(one, 1);
+	struct journal_item *it = journal_tab_add(&m->ids, span_of(r->id, sizeof r->id));
 
-	free(*p);
-	*p = copy;
-	*v = to;
-}
-
-/* ---- tables ---- */
-
-static struct item *
-item_find(struct item *table, struct span name)
-{
-	struct item *it;
-
-	HASH_FIND(hh, table, name.p, name.n, it);
-	return it;
-}
-
-static struct item *
-item_add(struct item **table, struct span name)
-{
-	struct item *it = xcalloc(1, sizeof *it);
-	struct span *one[] = {&name};
-
-	it->name = keep(one, 1);
-	it->name_n = name.n;
-	HASH_ADD_KEYPTR(hh, *table, it->name, it->name_n, it);
-	return it;
-}
-
-static void
-item_del(struct item **table, struct item *it)
-{
-	if (it == NULL)
-		return;
-	HASH_DEL(*table, it);
-	free(it->name);
-	free(it->a);
-	free(it->b);
-	free(it);
-}
-
-static void
-items_free(struct item **table)
-{
-	struct item *it, *tmp;
-
-	HASH_ITER (hh, *table, it, tmp)
-		item_del(table, it);
-}
-
-static int
-item_order(const struct item *a, const struct item *b)
-{
-	int c = memcmp(a->name, b->name, a->name_n < b->name_n ? a->name_n : b->name_n);
-
-	return c != 0 ? c : a->name_n < b->name_n ? -1 : a->name_n > b->name_n;
-}
-
-static void
-known_free(struct known **table)
-{
-	struct known *k, *tmp;
-
-	HASH_ITER (hh, *table, k, tmp) {
-		HASH_DEL(*table, k);
-		free(k);
-	}
-}
-
-static const struct known *
-known_find(const struct mem *m, const uint8_t id[16])
-{
-	struct known *k;
-
-	HASH_FIND(hh, m->ids, id, sizeof k->id, k);
-	if (k == NULL)
-		HASH_FIND(hh, m->ids_before, id, sizeof k->id, k);
-	return k;
+	journal_tab_replace(&it->a_mem, &it->a, span_of(r->dig, sizeof r->dig));
+	it->n = r->seq;
+	it->m = r->groups;
 }
 
 static void
@@ -170,9 +65,9 @@ known_turn(struct mem *m)
 {
 	if (m->at_ms - m->since_ms < JOURNAL_DEDUP_MS)
 		return;
-	known_free(&m->ids_before);
+	journal_tab_clear(&m->ids_before);
 	m->ids_before = m->ids;
-	m->ids = NULL;
+	m->ids = (struct journal_tab){NULL};
 	m->since_ms = m->at_ms;
 }
 
@@ -181,10 +76,9 @@ known_turn(struct mem *m)
 static void
 rec_add(struct mem *m, struct journal_rec *r)
 {
-	struct known *k = xcalloc(1, sizeof *k);
 	struct journal_row row = {.topic = r->topic, .key = r->key, .frame = r->frame};
 	struct span *v[] = {&row.topic, &row.key, &row.frame};
-	uint8_t *bytes = keep(v, 3);
+	uint8_t *bytes = journal_tab_keep(v, 3);
 
 	r->seq = row.seq = ++m->head;
 	row.at_ms = m->at_ms;
@@ -195,11 +89,7 @@ rec_add(struct mem *m, struct journal_rec *r)
 		m->recs = xrealloc(m->recs, m->cap * sizeof *m->recs);
 	}
 	m->recs[m->n++] = (struct rec){row, bytes};
-	memcpy(k->id, r->id, sizeof k->id);
-	memcpy(k->dig, r->dig, sizeof k->dig);
-	k->seq = r->seq;
-	k->groups = r->groups;
-	HASH_ADD(hh, m->ids, id, sizeof k->id, k);
+	known_add(m, r);
 	m->stats.records++;
 	m->stats.bytes += r->frame.n;
 	m->stats.kept_bytes += r->frame.n;
@@ -220,17 +110,18 @@ put_look(const struct mem *m, struct journal_op *op, unsigned *leader)
 	unsigned n = op->u.put.n, repeats = 0, twin = journal_twins(recs, n, leader);
 
 	for (unsigned i = 0; i < n; i++) {
-		const struct known *k = known_find(m, recs[i].id);
+		const struct journal_item *k = known_find(m, &recs[i]);
 
 		recs[i].repeat = k != NULL;
-		if (i == twin || (k != NULL && memcmp(k->dig, recs[i].dig, sizeof k->dig) != 0)) {
+		if (i == twin ||
+		    (k != NULL && !span_eq(k->a, span_of(recs[i].dig, sizeof recs[i].dig)))) {
 			conflict(op, (int)i);
 			break;
 		}
 		if (k == NULL)
 			continue;
-		recs[i].seq = k->seq;
-		recs[i].groups = k->groups;
+		recs[i].seq = k->n;
+		recs[i].groups = k->m;
 		repeats++;
 	}
 	return repeats;
@@ -256,13 +147,13 @@ put_store(struct mem *m, struct journal_op *op, const unsigned *leader)
 static void
 src_set(struct mem *m, const struct journal_op *op)
 {
-	struct item *it = item_find(m->cursors, op->u.put.src);
+	struct journal_item *it = journal_tab_find(&m->cursors, op->u.put.src);
 
 	if (it == NULL) {
-		it = item_add(&m->cursors, op->u.put.src);
-		replace(&it->a, &it->av, op->u.put.owner);
+		it = journal_tab_add(&m->cursors, op->u.put.src);
+		journal_tab_replace(&it->a_mem, &it->a, op->u.put.owner);
 	}
-	replace(&it->b, &it->bv, op->u.put.cur);
+	journal_tab_replace(&it->b_mem, &it->b, op->u.put.cur);
 }
 
 static void
@@ -270,22 +161,23 @@ put(struct mem *m, struct journal_op *op)
 {
 	unsigned *leader = xcalloc(op->u.put.n + 1, sizeof *leader);
 	unsigned repeats = put_look(m, op, leader);
-	const struct item *it =
-	    op->u.put.src.p != NULL ? item_find(m->cursors, op->u.put.src) : NULL;
+	const struct journal_item *it =
+	    op->u.put.src.p != NULL ? journal_tab_find(&m->cursors, op->u.put.src) : NULL;
 	struct journal_src src = {.known = it != NULL};
 
 	if (it != NULL) {
-		src.mine = span_eq(it->av, op->u.put.owner);
-		src.is_cur = span_eq(it->bv, op->u.put.cur);
-		src.is_was = span_eq(it->bv, op->u.put.was);
+		src.mine = span_eq(it->a, op->u.put.owner);
+		src.is_cur = span_eq(it->b, op->u.put.cur);
+		src.is_was = span_eq(it->b, op->u.put.was);
 	}
 	if (op->err == ERR_OK) {
 		enum journal_move move = journal_move(op, &src, repeats == op->u.put.n);
 
-		if (move == JOURNAL_REFUSE)
+		if (move == JOURNAL_REFUSE) {
 			conflict(op, -1);
-		else
+		} else {
 			put_store(m, op, leader);
+		}
 		if (move == JOURNAL_MOVE)
 			src_set(m, op);
 	}
@@ -335,25 +227,26 @@ group_start(const struct mem *m, const struct journal_op *op)
 static void
 group(struct mem *m, struct journal_op *op)
 {
-	struct item *it = item_find(m->groups, op->u.group.name);
+	struct journal_item *it = journal_tab_find(&m->groups, op->u.group.name);
 
 	if (it == NULL) {
-		it = item_add(&m->groups, op->u.group.name);
-		it->next = group_start(m, op);
+		it = journal_tab_add(&m->groups, op->u.group.name);
+		it->n = group_start(m, op);
 	}
-	replace(&it->a, &it->av, op->u.group.settings);
-	op->u.group.next = it->next;
+	journal_tab_replace(&it->a_mem, &it->a, op->u.group.settings);
+	op->u.group.next = it->n;
 }
 
 static void
 group_state(struct mem *m, struct journal_op *op)
 {
-	struct item *it = item_find(m->groups, op->u.state.name);
+	struct journal_item *it = journal_tab_find(&m->groups, op->u.state.name);
 
-	if (it == NULL)
+	if (it == NULL) {
 		op->err = ERR_NOT_FOUND;
-	else
-		replace(&it->b, &it->bv, op->u.state.state);
+	} else {
+		journal_tab_replace(&it->b_mem, &it->b, op->u.state.state);
+	}
 }
 
 static void
@@ -374,7 +267,7 @@ dead(struct mem *m, struct journal_op *op)
 	    .at_ms = m->at_ms,
 	};
 	memcpy(l->d.id, op->u.dead.id, sizeof l->d.id);
-	l->bytes = keep(v, 5);
+	l->bytes = journal_tab_keep(v, 5);
 	list_push_back(&m->dead, &l->node);
 	op->u.dead.no = l->d.no;
 }
@@ -404,13 +297,13 @@ dead_drop(struct mem *m, struct journal_op *op)
 static void
 claim(struct mem *m, struct journal_op *op)
 {
-	struct item *it = item_find(m->claims, op->u.claim.path);
+	struct journal_item *it = journal_tab_find(&m->claims, op->u.claim.path);
 
 	if (it == NULL) {
-		it = item_add(&m->claims, op->u.claim.path);
-		replace(&it->a, &it->av, op->u.claim.name);
+		it = journal_tab_add(&m->claims, op->u.claim.path);
+		journal_tab_replace(&it->a_mem, &it->a, op->u.claim.name);
 	}
-	(void)str_copy(op->u.claim.owner, sizeof op->u.claim.owner, it->av);
+	(void)str_copy(op->u.claim.owner, sizeof op->u.claim.owner, it->a);
 }
 
 /* ---- the journal ---- */
@@ -422,11 +315,15 @@ execute(struct mem *m, struct journal_op *op)
 	case JOURNAL_PUT: put(m, op); break;
 	case JOURNAL_GROUP: group(m, op); break;
 	case JOURNAL_GROUP_STATE: group_state(m, op); break;
-	case JOURNAL_GROUP_DEL: item_del(&m->groups, item_find(m->groups, op->u.group.name)); break;
+	case JOURNAL_GROUP_DEL:
+		journal_tab_del(&m->groups, journal_tab_find(&m->groups, op->u.group.name));
+		break;
 	case JOURNAL_DEAD: dead(m, op); break;
 	case JOURNAL_DEAD_DROP: dead_drop(m, op); break;
 	case JOURNAL_CLAIM: claim(m, op); break;
-	case JOURNAL_CLAIM_DEL: item_del(&m->claims, item_find(m->claims, op->u.claim.path)); break;
+	case JOURNAL_CLAIM_DEL:
+		journal_tab_del(&m->claims, journal_tab_find(&m->claims, op->u.claim.path));
+		break;
 	case JOURNAL_TRIM: trim(m, op); break;
 	}
 }
@@ -460,10 +357,11 @@ mem_reap(struct journal *j)
 	struct journal_op *op = LIST_FIRST(&of(j)->done, struct journal_op, node);
 	eventfd_t n;
 
-	if (op == NULL)
+	if (op == NULL) {
 		(void)eventfd_read(j->fd, &n);
-	else
+	} else {
 		list_remove(&op->node);
+	}
 	return op;
 }
 
@@ -497,34 +395,37 @@ mem_read(struct journal *j, uint64_t from, journal_row_fn *fn, void *arg)
 static int
 mem_cursor(struct journal *j, struct span src, uint8_t **p, size_t *n)
 {
-	const struct item *it = item_find(of(j)->cursors, src);
+	const struct journal_item *it = journal_tab_find(&of(j)->cursors, src);
 
 	if (it != NULL) {
-		struct span cur = it->bv;
+		struct span cur = it->b;
 
-		replace(p, &cur, cur);
+		journal_tab_replace(p, &cur, cur);
 		*n = cur.n;
 	}
 	return 0;
 }
 
+struct lister {
+	journal_group_fn *group;
+	journal_claim_fn *claim;
+	void *arg;
+};
+
+static void
+list_group(void *arg, const struct journal_item *it)
+{
+	const struct lister *l = arg;
+	struct journal_group g = {
+	    .name = it->name, .settings = it->a, .state = it->b, .next = it->n};
+
+	l->group(l->arg, &g);
+}
+
 static int
 mem_groups(struct journal *j, journal_group_fn *fn, void *arg)
 {
-	struct mem *m = of(j);
-	struct item *it, *tmp;
-
-	HASH_SORT(m->groups, item_order);
-	HASH_ITER (hh, m->groups, it, tmp) {
-		struct journal_group g = {
-		    .name = span_of(it->name, it->name_n),
-		    .settings = it->av,
-		    .state = it->bv,
-		    .next = it->next,
-		};
-
-		fn(arg, &g);
-	}
+	journal_tab_each(&of(j)->groups, list_group, &(struct lister){.group = fn, .arg = arg});
 	return 0;
 }
 
@@ -543,15 +444,18 @@ mem_dead_each(
 	return 0;
 }
 
+static void
+list_claim(void *arg, const struct journal_item *it)
+{
+	const struct lister *l = arg;
+
+	l->claim(l->arg, it->name, it->a);
+}
+
 static int
 mem_claims(struct journal *j, journal_claim_fn *fn, void *arg)
 {
-	struct mem *m = of(j);
-	struct item *it, *tmp;
-
-	HASH_SORT(m->claims, item_order);
-	HASH_ITER (hh, m->claims, it, tmp)
-		fn(arg, span_of(it->name, it->name_n), it->av);
+	journal_tab_each(&of(j)->claims, list_claim, &(struct lister){.claim = fn, .arg = arg});
 	return 0;
 }
 
@@ -573,11 +477,11 @@ mem_close(struct journal *j)
 	for (size_t i = 0; i < m->n; i++)
 		free(m->recs[i].bytes);
 	free(m->recs);
-	known_free(&m->ids);
-	known_free(&m->ids_before);
-	items_free(&m->cursors);
-	items_free(&m->groups);
-	items_free(&m->claims);
+	journal_tab_clear(&m->ids);
+	journal_tab_clear(&m->ids_before);
+	journal_tab_clear(&m->cursors);
+	journal_tab_clear(&m->groups);
+	journal_tab_clear(&m->claims);
 	LIST_EACH (l, &m->dead, struct letter, node)
 		letter_free(l);
 	if (j->fd != -1)

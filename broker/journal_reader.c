@@ -12,8 +12,8 @@ enum st { PAGE, CURSOR, GROUPS, DEAD, DEAD_OF, CLAIMS, OLDEST, PAGES, PAGE_SIZE,
 #define DEAD_COLUMNS "SELECT no, grp, seq, id, topic, key, reason, tries, at, frame FROM dead"
 
 static const char *const sql[STATEMENTS] = {
-    [PAGE] = "SELECT seq, at, exp, id, crc, topic, key, frame FROM records"
-	     " WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq",
+    [PAGE] = ("SELECT seq, at, exp, id, crc, topic, key, frame FROM records"
+	      " WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq"),
     [CURSOR] = "SELECT cur FROM cursors WHERE src = ?1",
     [GROUPS] = "SELECT name, settings, state, next FROM groups ORDER BY name",
     [DEAD] = DEAD_COLUMNS " WHERE no > ?1 ORDER BY no",
@@ -38,9 +38,10 @@ journal_reader_open(struct journal_reader *r, const char *dir)
 void
 journal_reader_close(struct journal_reader *r, bool keep_wal)
 {
-	if (r->db.db != NULL)
+	if (r->db.db != NULL) {
 		sqlite3_db_config(
 		    r->db.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_wal ? 1 : 0, NULL);
+	}
 	journal_db_close(&r->db);
 }
 
@@ -52,10 +53,11 @@ finish(struct journal_reader *r, enum st st, int rc)
 		journal_db_done(&r->db, st);
 	if (rc == SQLITE_ROW || rc == SQLITE_DONE)
 		return 0;
-	if (log_allow(&r->failed_log, clock_mono_ms(), 5))
+	if (log_allow(&r->failed_log, clock_mono_ms(), 5)) {
 		log_error("journal_read_failed", LOG_S("sql", sql[st]),
 		    LOG_S("sqlite", sqlite3_errmsg(r->db.db)), LOG_I("rc", rc),
 		    LOG_U("suppressed", r->failed_log.last));
+	}
 	return -1;
 }
 
@@ -76,9 +78,10 @@ load(struct journal_reader *r, struct journal_row *row)
 	    journal_db_u(d, PAGE, 4) == journal_crc_row(row))
 		return true;
 	r->damaged++;
-	if (log_allow(&r->damaged_log, clock_mono_ms(), 5))
+	if (log_allow(&r->damaged_log, clock_mono_ms(), 5)) {
 		log_error("journal_damaged", LOG_U("seq", row->seq), LOG_U("damaged", r->damaged),
 		    LOG_U("suppressed", r->damaged_log.last));
+	}
 	return false;
 }
 

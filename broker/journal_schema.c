@@ -70,12 +70,13 @@ journal_schema_lock(const char *dir)
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 		return fd;
-	if (errno == EWOULDBLOCK)
+	if (errno == EWOULDBLOCK) {
 		log_error("journal_open_failed", LOG_S("dir", dir),
 		    LOG_S("what", "another broker has this journal open"));
-	else
+	} else {
 		log_error(
 		    "journal_open_failed", LOG_S("dir", dir), LOG_S("what", "flock"), LOG_ERRNO());
+	}
 	close(fd);
 	return -1;
 }
@@ -143,9 +144,10 @@ sync_dir(const char *dir)
 		rc = fsync(fd);
 		close(fd);
 	}
-	if (rc == -1)
+	if (rc == -1) {
 		log_error("journal_open_failed", LOG_S("dir", dir), LOG_S("what", "fsync of it"),
 		    LOG_ERRNO());
+	}
 	return rc;
 }
 

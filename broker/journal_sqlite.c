@@ -95,10 +95,11 @@ take(struct sqlite *s, struct list *batch)
 	}
 	pthread_mutex_lock(&s->mu);
 	while (list_empty(&s->queue) && !s->stop && rc == 0) {
-		if (tidy)
+		if (tidy) {
 			rc = pthread_cond_timedwait(&s->wake, &s->mu, &until);
-		else
+		} else {
 			rc = pthread_cond_wait(&s->wake, &s->mu);
+		}
 	}
 	splice(batch, &s->queue);
 	more = !s->stop || !list_empty(batch);
@@ -110,9 +111,10 @@ static void
 report(struct report *r, const struct journal_writer *w)
 {
 	/* Only what is new: the ring is 4 KiB and this is on every commit's way. */
-	for (; r->commits < w->commits; r->commits++)
+	for (; r->commits < w->commits; r->commits++) {
 		r->commit_us[r->commits % JOURNAL_COMMITS] =
 		    w->commit_us[r->commits % JOURNAL_COMMITS];
+	}
 	r->records = w->committed.records;
 	r->repeats = w->committed.repeats;
 	r->bytes = w->committed.bytes;
@@ -166,10 +168,11 @@ run(void *arg)
 
 	list_init(&batch);
 	while (take(s, &batch)) {
-		if (!list_empty(&batch))
+		if (!list_empty(&batch)) {
 			work(s, &batch);
-		else if (!atomic_load(&s->failed) && !journal_write_tidy(&s->writer))
+		} else if (!atomic_load(&s->failed) && !journal_write_tidy(&s->writer)) {
 			set_failed(s);
+		}
 	}
 	return NULL;
 }

@@ -55,9 +55,10 @@ journal_write_open(struct journal_writer *w, const char *dir)
 void
 journal_write_close(struct journal_writer *w, bool keep_wal)
 {
-	if (w->db.db != NULL)
+	if (w->db.db != NULL) {
 		sqlite3_db_config(
 		    w->db.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_wal ? 1 : 0, NULL);
+	}
 	journal_dedup_fini(&w->dedup);
 	journal_db_close(&w->db);
 	free(w->leader);
@@ -181,10 +182,11 @@ execute(struct journal_writer *w, struct list *ops, bool only_trims)
 	LIST_EACH (op, ops, struct journal_op, node) {
 		op->err = ERR_OK;
 		op->conflict_at = -1;
-		if (only_trims && op->kind != JOURNAL_TRIM)
+		if (only_trims && op->kind != JOURNAL_TRIM) {
 			op->err = ERR_BUSY;
-		else
+		} else {
 			rc = journal_exec(w, op);
+		}
 		if (rc != SQLITE_OK)
 			return rc;
 		op->head = w->pos.head;

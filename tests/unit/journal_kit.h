@@ -151,10 +151,11 @@ kit_random(uint64_t *s)
 	return *s * UINT64_C(2685821657736338717);
 }
 
+/* 0 <= it < n; n > 0 */
 static inline unsigned
 kit_below(uint64_t *s, unsigned n)
 {
-	return (unsigned)(kit_random(s) >> 33) % n;
+	return (unsigned)((kit_random(s) >> 32) * n >> 32);
 }
 
 /* $JOURNAL_SEED, or a fixed one: a failure is repeated by giving the number that was printed. */

@@ -31,6 +31,7 @@ static struct {
 	int shadow[VFS_FILES]; /* what is synced */
 	int live[VFS_FILES];   /* a descriptor of our own on the real file */
 	bool dirty[VFS_FILES][VFS_BLOCKS];
+	int top[VFS_FILES]; /* no dirty block is beyond */
 	bool tracking;
 	uint64_t seed;
 	char cut_dir[64];
@@ -84,11 +85,12 @@ vfs_size(int fd)
 static inline void
 vfs_synced(int kind)
 {
-	for (int b = 0; b < VFS_BLOCKS; b++) {
+	for (int b = 0; b <= vfs.top[kind]; b++) {
 		if (vfs.dirty[kind][b])
 			vfs_copy_block(vfs.shadow[kind], vfs.live[kind], b);
 		vfs.dirty[kind][b] = false;
 	}
+	vfs.top[kind] = 0;
 	INVARIANT(ftruncate(vfs.shadow[kind], vfs_size(vfs.live[kind])) == 0);
 }
 
@@ -128,6 +130,8 @@ vfs_note(int kind, int64_t at, int n)
 	for (int64_t b = at / VFS_BLOCK; b <= (at + n - 1) / VFS_BLOCK; b++) {
 		INVARIANT(b < VFS_BLOCKS);
 		vfs.dirty[kind][b] = true;
+		if (b > vfs.top[kind])
+			vfs.top[kind] = (int)b;
 	}
 }
 
@@ -141,7 +145,8 @@ vfs_track(const char *dir)
 		vfs.live[k] = open(path, O_RDONLY | O_CLOEXEC);
 		vfs.shadow[k] = open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
 		INVARIANT(vfs.live[k] != -1 && vfs.shadow[k] != -1);
-		for (int b = 0; b <= (int)(vfs_size(vfs.live[k]) / VFS_BLOCK); b++)
+		vfs.top[k] = (int)(vfs_size(vfs.live[k]) / VFS_BLOCK);
+		for (int b = 0; b <= vfs.top[k]; b++)
 			vfs.dirty[k][b] = true;
 		vfs_synced(k);
 		free(path);

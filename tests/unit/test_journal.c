@@ -29,10 +29,11 @@ see(void *arg, const struct journal_row *r)
 {
 	struct seen *s = arg;
 
-	if (s->n == 0)
+	if (s->n == 0) {
 		s->first = r->seq;
-	else
+	} else {
 		s->ascending = s->ascending && r->seq > s->last;
+	}
 	s->n++;
 	s->last = r->seq;
 	s->at_ms = r->at_ms;
@@ -51,9 +52,9 @@ read_all(struct journal *j, uint64_t from, uint64_t *next)
 	struct seen s = {.ascending = true};
 
 	*next = from;
-	do
+	do {
 		*next = journal_read(j, *next, see, &s);
-	while (*next != 0 && *next <= journal_head(j));
+	} while (*next != 0 && *next <= journal_head(j));
 	return s;
 }
 
@@ -131,9 +132,10 @@ test_order(struct journal *j)
 	CHECK(journal_queued_bytes(j) == queued && queued > N * sizeof ops[0]);
 	journal_flush(j);
 	CHECK(journal_head(j) == 0);
-	for (unsigned i = 0; i < N; i++)
+	for (unsigned i = 0; i < N; i++) {
 		ok = kit_reap(j) == &ops[i] && recs[i].seq == i + 1 && journal_head(j) == i + 1 &&
 		     ok;
+	}
 	CHECK(ok);
 	CHECK(journal_queued_bytes(j) == 0);
 	CHECK(journal_reap(j) == NULL);
@@ -265,6 +267,22 @@ test_window(struct journal *j)
 	atomic_store(&kit_clock, KIT_T0 + 75 * hour);
 	CHECK(kit_put1(j, 3, "three", &r) == ERR_OK && !r.repeat && r.seq == 5);
 	CHECK(kit_put1(j, 1, "one", &r) == ERR_OK && r.repeat && r.seq == 4);
+	atomic_store(&kit_clock, KIT_T0);
+}
+
+static void
+test_time(struct journal *j)
+{
+	struct seen s = {0};
+
+	atomic_store(&kit_clock, KIT_T0);
+	CHECK(kit_put1(j, 1, "one", NULL) == ERR_OK);
+	atomic_store(&kit_clock, KIT_T0 - 5000);
+	CHECK(kit_put1(j, 2, "two", NULL) == ERR_OK);
+	CHECK(journal_read(j, 2, see, &s) == 3 && s.at_ms == KIT_T0);
+	atomic_store(&kit_clock, KIT_T0 + 5000);
+	CHECK(kit_put1(j, 3, "three", NULL) == ERR_OK);
+	CHECK(journal_read(j, 3, see, &s) == 4 && s.at_ms == KIT_T0 + 5000);
 	atomic_store(&kit_clock, KIT_T0);
 }
 
@@ -654,6 +672,7 @@ static const struct {
     {"batch", test_batch},
     {"twins", test_twins},
     {"window", test_window},
+    {"time", test_time},
     {"cursor", test_cursor},
     {"cursor_owner", test_cursor_owner},
     {"cursor_repeat", test_cursor_repeat},

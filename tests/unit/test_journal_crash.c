@@ -195,9 +195,10 @@ check_after(const char *dir, uint64_t head_before, unsigned old, uint64_t *seed)
 	head = journal_head(j);
 	while (l.at < ledger_n && ledger[l.at].seq < first)
 		l.at++;
-	for (unsigned i = old; i < ledger_n; i++)
+	for (unsigned i = old; i < ledger_n; i++) {
 		fresh = fresh && ledger[i].seq > head_before &&
 			(i == 0 || ledger[i].seq > ledger[i - 1].seq);
+	}
 	CHECK(fresh);
 	while (next != 0 && next <= head)
 		next = journal_read(j, next, look, &l);

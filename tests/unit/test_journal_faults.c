@@ -18,9 +18,9 @@ count(struct journal *j)
 	unsigned n = 0;
 	uint64_t next = 1;
 
-	do
+	do {
 		next = journal_read(j, next, count_row, &n);
-	while (next != 0 && next <= journal_head(j));
+	} while (next != 0 && next <= journal_head(j));
 	return n;
 }
 
@@ -76,6 +76,28 @@ test_full(const char *dir)
 	journal_close(j);
 	j = kit_open(dir);
 	CHECK(journal_head(j) == 4 && count(j) == 3);
+	journal_close(j);
+}
+
+/* The disk is full in the very transaction that would have begun the next day of dedup. */
+static void
+test_full_turn(const char *dir)
+{
+	struct journal *j = kit_open(dir);
+	struct journal_rec out;
+
+	CHECK(kit_put1(j, 1, "one", NULL) == ERR_OK);
+	atomic_store(&kit_clock, KIT_T0 + INT64_C(25) * 3600 * 1000);
+	atomic_store(&vfs.fail[VFS_WAL].write, SQLITE_FULL);
+	CHECK(kit_put1(j, 2, "two", NULL) == ERR_BUSY);
+	atomic_store(&kit_clock, KIT_T0);
+	vfs_heal();
+	CHECK(kit_put1(j, 3, "three", &out) == ERR_OK && !out.repeat);
+	CHECK(kit_trim(j, 2, NULL) == ERR_OK);
+	journal_close(j);
+	j = kit_open(dir);
+	CHECK(kit_put1(j, 3, "three", &out) == ERR_OK && out.repeat && out.seq == 2);
+	CHECK(kit_put1(j, 1, "one", &out) == ERR_OK && out.repeat && out.seq == 1);
 	journal_close(j);
 }
 
@@ -259,9 +281,9 @@ check_cut(const char *cut, struct load *l)
 		at++;
 	CHECK(l->end[at] == head);
 	CHECK(at >= acked);
-	do
+	do {
 		next = journal_read(j, next, compare, &f);
-	while (next != 0 && next <= head);
+	} while (next != 0 && next <= head);
 	CHECK(next == head + 1 && f.n == head && f.right);
 	if (head > 0) {
 		out = kit_rec(head, "");
@@ -309,6 +331,8 @@ main(void)
 	vfs_install();
 	printf("# full\n");
 	test_full(dir);
+	kit_empty(dir);
+	test_full_turn(dir);
 	kit_empty(dir);
 	printf("# sync of the WAL fails\n");
 	test_broken(dir, &vfs.fail[VFS_WAL].sync, SQLITE_IOERR_FSYNC);

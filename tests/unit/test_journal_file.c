@@ -41,9 +41,9 @@ count(struct journal *j)
 	struct rows s = {0};
 	uint64_t next = 1;
 
-	do
+	do {
 		next = journal_read(j, next, see, &s);
-	while (next != 0 && next <= journal_head(j));
+	} while (next != 0 && next <= journal_head(j));
 	return next == 0 ? 0 : s.n;
 }
 
