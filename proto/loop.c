@@ -100,6 +100,8 @@ code_of(loop_fn *fn)
 	return p;
 }
 
+static void run_later(struct loop *l);
+
 static int
 verdict(const struct loop *l)
 {
@@ -132,6 +134,7 @@ on_ready(zloop_t *z, zmq_pollitem_t *item, void *arg)
 		fn(f->arg, (short)revents);
 		leave(l, began, "fd", code);
 	}
+	run_later(l);
 	return verdict(l);
 }
 
@@ -167,6 +170,34 @@ arm_later(struct loop *l)
 	if (zloop_timer(l->z, 0, 1, on_turn_end, l) == -1)
 		die(EXIT_AGAIN, "out of memory for a timer");
 	l->later_armed = true;
+}
+
+/* After the callback of a socket or fd, and after a run of timers: that is where a turn ends.  What
+ * was put off meanwhile waits for zloop to come round, so that sockets get their share. */
+static void
+run_later(struct loop *l)
+{
+	struct later_list now = l->later;
+
+	if (now.n == 0)
+		return;
+	l->later = l->batch;
+	l->later.n = 0;
+	l->batch = now;
+	for (size_t i = 0; i < l->batch.n; i++) {
+		loop_fn *fn = l->batch.v[i].fn;
+		int64_t began;
+
+		if (fn == NULL)
+			continue;
+		l->batch.v[i].fn = NULL;
+		began = enter(l);
+		fn(l->batch.v[i].arg);
+		leave(l, began, "later", code_of(fn));
+	}
+	l->batch.n = 0;
+	if (l->later.n > 0)
+		arm_later(l);
 }
 
 static void
@@ -285,6 +316,7 @@ on_timer(zloop_t *z, int timer_id, void *arg)
 		leave(l, began, "timer", code);
 	}
 	l->in_timers = false;
+	run_later(l);
 	arm_timers(l);
 	return verdict(l);
 }
@@ -312,7 +344,8 @@ loop_later(struct loop *l, loop_fn *fn, void *arg)
 		q->v = xrealloc(q->v, q->cap * sizeof *q->v);
 	}
 	q->v[q->n++] = (struct later){fn, arg};
-	arm_later(l);
+	if (l->depth == 0)
+		arm_later(l);
 }
 
 void
@@ -326,28 +359,6 @@ loop_later_cancel(struct loop *l, void *arg)
 		if (l->batch.v[i].arg == arg)
 			l->batch.v[i].fn = NULL;
 	}
-}
-
-static void
-run_later(struct loop *l)
-{
-	struct later_list now = l->later;
-
-	l->later = l->batch;
-	l->later.n = 0;
-	l->batch = now;
-	for (size_t i = 0; i < l->batch.n; i++) {
-		loop_fn *fn = l->batch.v[i].fn;
-		int64_t began;
-
-		if (fn == NULL)
-			continue;
-		l->batch.v[i].fn = NULL;
-		began = enter(l);
-		fn(l->batch.v[i].arg);
-		leave(l, began, "later", code_of(fn));
-	}
-	l->batch.n = 0;
 }
 
 /* Freed only when zloop has surely made its poll set anew. */

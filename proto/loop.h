@@ -38,7 +38,8 @@ void loop_fd_end(struct loop_fd *f);
 void loop_timer(struct loop *l, struct timer *t, int64_t at_ms);
 void loop_timer_clear(struct loop *l, struct timer *t);
 
-/* Run fn(arg) at the end of this turn, or of the next when called from such a function. */
+/* Run fn(arg) at the end of this turn: when the running callback (of a socket or fd, or the last
+ * timer that is due) has returned; called from such a function, at the end of the next. */
 void loop_later(struct loop *l, loop_fn *fn, void *arg);
 /* Forget what loop_later was given for this arg. */
 void loop_later_cancel(struct loop *l, void *arg);
