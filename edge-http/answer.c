@@ -175,17 +175,18 @@ answer_rep(struct answer *a, const struct env *rep, int status)
 }
 
 void
-answer_err(struct answer *a, const struct env *err, const char *instance, bool keyed)
+answer_err(struct answer *a, const struct env *err, const struct answer_about *about)
 {
 	enum err code = env_err_code(err);
 	struct problem p = problem_of(code);
 
 	answer_reset(a);
 	headers_of(a, err);
-	p.instance = instance;
+	p.instance = about->instance;
 	p.detail = env_err_text(err);
 	p.more = env_s(err, ENV_M_DETAIL);
-	if (code == ERR_CONFLICT && keyed)
+	p.stored = about->stored < 0 ? NULL : &about->stored;
+	if (code == ERR_CONFLICT && about->keyed)
 		p.status = 422;
 	answer_problem(a, &p);
 }

@@ -26,8 +26,12 @@ bool answer_header(struct answer *a, const char *name, struct span value);
 
 /* `status`: when the REP names none. */
 void answer_rep(struct answer *a, const struct env *rep, int status);
-/* `keyed`: the REQ carried an Idempotency-Key, so its CONFLICT is 422. */
-void answer_err(struct answer *a, const struct env *err, const char *instance, bool keyed);
+struct answer_about {
+	const char *instance;
+	bool keyed;     /* the REQ carried an Idempotency-Key, so its CONFLICT is 422 */
+	int64_t stored; /* of a stream: lines that are safe; -1: no stream */
+};
+void answer_err(struct answer *a, const struct env *err, const struct answer_about *about);
 void answer_problem(struct answer *a, const struct problem *p);
 /* The msgpack in `body` as JSON. */
 void answer_json(struct answer *a, int status, struct span body);

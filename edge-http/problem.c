@@ -1,5 +1,7 @@
 #include "edge-http/problem.h"
 
+#include <inttypes.h>
+
 #include "proto/json.h"
 #include "proto/limits.h"
 #include "proto/mp.h"
@@ -57,8 +59,9 @@ put_text(struct buf *out, const char *key, struct span value)
 }
 
 static void
-put_more(struct buf *out, struct span more)
+put_more(struct buf *out, const struct problem *p)
 {
+	struct span more = p->more;
 	struct mp_r r;
 	unsigned n;
 
@@ -77,7 +80,7 @@ put_more(struct buf *out, struct span more)
 			continue;
 		mp_r_init(&k, key);
 		name = mp_str(&k, LIMIT_HEADER);
-		if (k.bad || is_own(name))
+		if (k.bad || (is_own(name) || (p->stored && span_is(name, "stored"))))
 			continue;
 		buf_putc(out, ',');
 		json_put_str(out, name);
@@ -101,6 +104,8 @@ problem_put(const struct problem *p, struct buf *out)
 		     : p->retry == ERR_UNCERTAIN ? "uncertain"
 						 : "never"));
 	put_text(out, "code", span_str(p->code));
-	put_more(out, p->more);
+	if (p->stored)
+		buf_printf(out, ",\"stored\":%" PRId64, *p->stored);
+	put_more(out, p);
 	buf_puts(out, "}\n");
 }

@@ -10,10 +10,11 @@ struct problem {
 	int status;
 	const char *code; /* "NOT_FOUND": the bus's codes, and a few of HTTP's own */
 	const char *title;
-	enum err_retry retry; /* never, later: certainly not executed, uncertain */
-	struct span detail;   /* text; {NULL, 0}: left out */
-	const char *instance; /* the request id; NULL: left out */
-	struct span more;     /* msgpack map: its members are added, save those named above */
+	enum err_retry retry;  /* never, later: certainly not executed, uncertain */
+	struct span detail;    /* text; {NULL, 0}: left out */
+	const char *instance;  /* the request id; NULL: left out */
+	const int64_t *stored; /* of a stream: lines that are safe; NULL: left out */
+	struct span more;      /* msgpack map: its members are added, save those named above */
 };
 
 struct problem problem_of(enum err code);

@@ -232,6 +232,9 @@ errors(void)
 	    "\"status\":422,\"detail\":\"bad\",\"instance\":\"i\",\"retryable\":false,\"retry\":"
 	    "\"never\","
 	    "\"code\":\"INVALID\",\"errors\":[{\"pointer\":\"/x\"}],\"stored\":5}\n";
+	static const struct answer_about plain = {.instance = "i", .stored = -1},
+					 keyed = {.instance = "i", .keyed = true, .stored = -1},
+					 stream = {.instance = "i", .stored = 4096};
 	struct answer a;
 	struct env e;
 	struct buf d;
@@ -245,23 +248,25 @@ errors(void)
 			   "\"status\":200}"),
 		  &d, NULL) == 0);
 	env_set_s(&e, ENV_M_DETAIL, buf_span(&d));
-	answer_err(&a, &e, "i", false);
+	answer_err(&a, &e, &plain);
 	CHECK(a.status == 422);
 	CHECK_STR(buf_cstr(&a.body), want);
 	CHECK(a.nh == 0);
+	answer_err(&a, &e, &stream);
+	CHECK(strstr(buf_cstr(&a.body), "\"stored\":4096,\"errors\":[{\"pointer\":\"/x\"}]}") != NULL);
 	e.has = 0;
 	env_set_s(&e, ENV_M_CODE, span_str("NO_WORKERS"));
-	answer_err(&a, &e, "i", false);
+	answer_err(&a, &e, &plain);
 	CHECK(a.status == 503 && a.nh == 1);
 	CHECK_STR(a.nh ? a.h[0].name : "", "Retry-After");
 	CHECK(strstr(buf_cstr(&a.body), "\"retryable\":true") != NULL);
 	env_set_s(&e, ENV_M_CODE, span_str("CONFLICT"));
-	answer_err(&a, &e, "i", false);
+	answer_err(&a, &e, &plain);
 	CHECK(a.status == 409);
-	answer_err(&a, &e, "i", true);
+	answer_err(&a, &e, &keyed);
 	CHECK(a.status == 422);
 	env_set_s(&e, ENV_M_CODE, span_str("WHAT"));
-	answer_err(&a, &e, "i", true);
+	answer_err(&a, &e, &keyed);
 	CHECK(a.status == 500);
 	answer_fini(&a);
 	buf_fini(&d);

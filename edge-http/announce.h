@@ -1,0 +1,15 @@
+#ifndef EDGE_HTTP_ANNOUNCE_H
+#define EDGE_HTTP_ANNOUNCE_H
+/* Keeps a shard's table of routes up to date: asks sys.services when the link comes up, whenever
+ * sys.changed says so, and every 10 s; claims the paths that nobody owns; hands the result to
+ * shard_load. */
+#include "edge-http/shard.h"
+
+struct announce *announce_new(struct shard *sh);
+void announce_free(struct announce *a); /* when every call has ended; NULL is fine */
+/* The link has come up. */
+void announce_start(struct announce *a);
+/* Distinct names of the services that were announced, sorted; NULL past the end. */
+const char *announce_name(const struct announce *a, size_t i);
+
+#endif

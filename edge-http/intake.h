@@ -1,0 +1,11 @@
+#ifndef EDGE_HTTP_INTAKE_H
+#define EDGE_HTTP_INTAKE_H
+/* The header of a request is there: who is it, may they, what do they mean, and how will the body
+ * be read? Either the answer is filled (a refusal), or op and body are set. */
+#include "edge-http/http.h"
+
+void intake(struct http_req *r);
+/* A body follows, as far as the header tells. */
+bool intake_has_body(const struct http_req *r);
+
+#endif
