@@ -12,9 +12,9 @@ struct lane {
 	UT_hash_handle hh;
 	struct list items;
 	struct list place; /* lanes.blocked */
-	bool blocked;      /* `gave` was given back and has not come again */
+	bool blocked;      /* `gave` was given back, and it is not `until` */
 	uint64_t gave;
-	uint64_t turned; /* the last one turned away */
+	int64_t until;
 	uint64_t pass;   /* lanes_take: one of it stayed behind in this pass */
 	unsigned keylen;
 	char key[LIMIT_KEY];
@@ -92,7 +92,7 @@ unblock(struct lanes *l, struct lane *lane)
 }
 
 static void
-block(struct lanes *l, struct lane *lane, uint64_t seq)
+block(struct lanes *l, struct lane *lane, uint64_t seq, int64_t until)
 {
 	struct lane *oldest;
 
@@ -101,7 +101,7 @@ block(struct lanes *l, struct lane *lane, uint64_t seq)
 	unblock(l, lane);
 	lane->blocked = true;
 	lane->gave = seq;
-	lane->turned = 0;
+	lane->until = until;
 	list_push_back(&l->blocked, &lane->place);
 	if (++l->nblocked <= BLOCKED_MAX)
 		return;
@@ -110,8 +110,20 @@ block(struct lanes *l, struct lane *lane, uint64_t seq)
 	drop_if_idle(l, oldest);
 }
 
-bool
-lanes_add(struct lanes *l, struct lane_item *it, struct span key)
+/* Delays differ, so what is over may stand behind what is not; it goes when its turn comes. */
+static void
+unblock_old(struct lanes *l, int64_t now)
+{
+	struct lane *lane;
+
+	while ((lane = LIST_FIRST(&l->blocked, struct lane, place)) != NULL && lane->until <= now) {
+		unblock(l, lane);
+		drop_if_idle(l, lane);
+	}
+}
+
+int64_t
+lanes_add(struct lanes *l, struct lane_item *it, struct span key, int64_t now)
 {
 	struct lane *lane = NULL;
 
@@ -119,12 +131,11 @@ lanes_add(struct lanes *l, struct lane_item *it, struct span key)
 	list_init(&it->kin);
 	it->lane = NULL;
 	it->waits = false;
+	unblock_old(l, now);
 	if (key.p != NULL && key.n <= LIMIT_KEY)
 		lane = lane_of(l, key);
-	if (lane != NULL && lane->blocked && it->seq > lane->gave && it->seq != lane->turned) {
-		lane->turned = it->seq;
-		return false;
-	}
+	if (lane != NULL && lane->blocked && it->seq > lane->gave && now < lane->until)
+		return lane->until - now;
 	if (lane != NULL) {
 		unblock(l, lane);
 		list_push_back(&lane->items, &it->kin);
@@ -133,7 +144,7 @@ lanes_add(struct lanes *l, struct lane_item *it, struct span key)
 	it->waits = true;
 	list_push_back(&l->waiting, &it->all);
 	l->n++;
-	return true;
+	return 0;
 }
 
 static void
@@ -186,7 +197,7 @@ lanes_done(struct lanes *l, struct lane_item *it)
 }
 
 struct lane_item *
-lanes_again(struct lanes *l, struct lane_item *it)
+lanes_again(struct lanes *l, struct lane_item *it, int64_t until)
 {
 	struct lane *lane = it->lane;
 	struct lane_item *later;
@@ -194,7 +205,7 @@ lanes_again(struct lanes *l, struct lane_item *it)
 	leave_queue(l, it);
 	if (lane == NULL)
 		return NULL;
-	block(l, lane, it->seq);
+	block(l, lane, it->seq, until);
 	LIST_EACH (later, &lane->items, struct lane_item, kin) {
 		if (later == it || !later->waits || later->seq < it->seq)
 			continue;
@@ -206,12 +217,6 @@ lanes_again(struct lanes *l, struct lane_item *it)
 	it->lane = NULL;
 	list_remove(&it->kin);
 	return NULL;
-}
-
-struct lane_item *
-lanes_first(const struct lanes *l)
-{
-	return LIST_FIRST(&l->waiting, struct lane_item, all);
 }
 
 void
@@ -229,4 +234,10 @@ size_t
 lanes_waiting(const struct lanes *l)
 {
 	return l->n;
+}
+
+size_t
+lanes_blocked(const struct lanes *l)
+{
+	return l->nblocked;
 }

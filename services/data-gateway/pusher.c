@@ -9,6 +9,8 @@
 #include "proto/topic.h"
 
 #define PROBE_MOST_MS 10000
+#define DELAY_LEAST_MS 1000 /* longer than anything is on its way */
+#define CLOCK_MS 100
 #define TRIGGERS_MAX 10000
 #define TRIGGERS_BYTES (64u * 1024 * 1024)
 
@@ -59,16 +61,31 @@ give_back(struct pusher_work *w, int64_t after_ms, const char *why)
 {
 	struct pusher *p = w->p;
 	struct lane_item *later;
-	int64_t delay = after_ms > 0 ? after_ms : report_backoff_ms(w->item.attempt);
 	char text[LIMIT_REASON];
+	int64_t delay = after_ms > 0 ? after_ms : report_backoff_ms(w->item.attempt);
 
+	if (delay < DELAY_LEAST_MS)
+		delay = DELAY_LEAST_MS;
 	(void)str_copy(text, sizeof text, span_str(why ? why : ""));
 	p->n.retried++;
 	pusher_report_pending(w, delay, text);
-	while ((later = lanes_again(p->lanes, &w->lane)) != NULL)
+	while ((later = lanes_again(p->lanes, &w->lane, p->clock_ms + delay)) != NULL)
 		let_go(LIST_ITEM(later, struct pusher_work, lane));
 	worker_nak(w->m, delay, text);
 	pusher_free_work(w);
+	if (!timer_is_set(&p->clock))
+		loop_timer(svc_loop(p->svc), &p->clock, loop_now(svc_loop(p->svc)) + CLOCK_MS);
+}
+
+/* The clock of the lanes does not run while this loop does not: what came in a pause is read before it goes on. */
+static void
+on_clock(struct timer *t)
+{
+	struct pusher *p = LIST_ITEM(t, struct pusher, clock);
+
+	p->clock_ms += CLOCK_MS;
+	if (lanes_blocked(p->lanes) > 0)
+		loop_timer(svc_loop(p->svc), t, loop_now(svc_loop(p->svc)) + CLOCK_MS);
 }
 
 /* A destination from which nothing got through is tried with one batch at a time, more and more
@@ -237,10 +254,11 @@ on_msg(void *arg, struct worker_msg *m)
 	struct pusher *p = arg;
 	struct pusher_work *w = new_work(p, m);
 	struct faults f;
+	int64_t away = lanes_add(p->lanes, &w->lane, env_s(&m->env, ENV_M_KEY), p->clock_ms);
 
-	if (!lanes_add(p->lanes, &w->lane, env_s(&m->env, ENV_M_KEY))) {
+	if (away > 0) {
 		p->n.turned++;
-		worker_nak(m, 0, "an earlier one of its key is to be tried again first");
+		worker_nak(m, away, "an earlier one of its key is to be tried again first");
 		pusher_free_work(w);
 		return;
 	}
@@ -302,6 +320,7 @@ on_open(void *state, struct svc *s)
 	p->svc = s;
 	p->tick.fn = on_tick;
 	p->probe.fn = on_probe;
+	p->clock.fn = on_clock;
 	list_init(&p->all);
 	buf_init(&p->topic, LIMIT_TOPIC);
 	buf_puts(&p->topic, "delivery.");
@@ -366,6 +385,7 @@ on_close(void *state)
 		p->ops->close(p->state);
 	loop_timer_clear(svc_loop(p->svc), &p->tick);
 	loop_timer_clear(svc_loop(p->svc), &p->probe);
+	loop_timer_clear(svc_loop(p->svc), &p->clock);
 	loop_later_cancel(svc_loop(p->svc), p);
 	/* The deliveries themselves are the worker's, and freed with it. */
 	LIST_EACH (w, &p->all, struct pusher_work, all)

@@ -46,6 +46,8 @@ struct pusher {
 	struct list all;    /* everything in hand */
 	struct timer tick;  /* keeps deliveries alive */
 	struct timer probe; /* after a failed batch */
+	struct timer clock; /* runs while something was given back */
+	int64_t clock_ms;   /* of the lanes */
 	bool opened, scheduled, draining, closing;
 
 	struct {
