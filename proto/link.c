@@ -13,6 +13,7 @@
 
 #define LISTENERS 4
 #define DRAIN 256
+#define DRAIN_US 10000    /* timers and the other sockets want their share */
 #define RETRY_FULL_MS 5   /* the socket's queue was full */
 #define PROBE_MS 200      /* while up: is there still a connection? */
 #define PING_AGAIN_MS 250 /* while down: a PING went out and no PONG came */
@@ -247,8 +248,9 @@ static void
 on_readable(void *arg)
 {
 	struct link *k = arg;
+	int64_t until_us = clock_mono_us() + DRAIN_US;
 
-	for (unsigned i = 0; i < DRAIN && k->sock; i++) {
+	for (unsigned i = 0; i < DRAIN && k->sock && clock_mono_us() < until_us; i++) {
 		void *z = zsock_resolve(k->sock);
 		zmq_msg_t msg;
 		bool many;

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "proto/limits.h"
 
 /* Counts of messages, so only the last resort: what really bounds are credit and bytes pending. */
@@ -198,6 +199,23 @@ tcp_host(const char *endpoint, char *host, size_t size)
 	memcpy(host, from, (size_t)(to - from));
 	host[to - from] = '\0';
 	return true;
+}
+
+bool
+sock_is_endpoint(const char *endpoint)
+{
+	const char *port;
+	int64_t n;
+
+	if (strncmp(endpoint, "ipc://", 6) == 0)
+		return endpoint[6] != '\0' && path_fits(endpoint);
+	if (strncmp(endpoint, "inproc://", 9) == 0)
+		return endpoint[9] != '\0';
+	if (strncmp(endpoint, "tcp://", 6) != 0)
+		return false;
+	port = strrchr(endpoint + 6, ':');
+	return port && port > endpoint + 6 &&
+	       (strcmp(port, ":*") == 0 || str_i64(span_str(port + 1), 0, 65535, &n) == 0);
 }
 
 bool

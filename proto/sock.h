@@ -23,6 +23,8 @@ zsock_t *sock_sub(const char *endpoint, const char *prefix);
  * EHOSTUNREACH (peer gone). */
 int sock_send(zsock_t *s, struct span peer, struct span frame) __attribute__((warn_unused_result));
 
+/* Has the form tcp://host:port, ipc://path (short enough) or inproc://name. */
+bool sock_is_endpoint(const char *endpoint);
 /* True when the endpoint is loopback tcp, ipc or inproc: no keys needed. */
 bool sock_is_local(const char *endpoint);
 

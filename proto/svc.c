@@ -66,6 +66,11 @@ configure(struct svc *s, int argc, char **argv)
 		    LOG_S("expected", "debug, info, warn or error"));
 		return EXIT_NORESTART + 1;
 	}
+	if (!sock_is_endpoint(s->bus)) {
+		log_error("bad_option", LOG_S("option", "--bus"), LOG_S("value", s->bus),
+		    LOG_S("expected", "tcp://host:port or ipc://path"));
+		return EXIT_NORESTART + 1;
+	}
 	if (*s->instance)
 		s->log_name = xasprintf("%s/%s", s->spec->name, s->instance);
 	log_init(s->log_name ? s->log_name : s->spec->name, (enum log_level)level);

@@ -25,6 +25,23 @@ test_local(void)
 }
 
 static void
+test_form(void)
+{
+	CHECK(sock_is_endpoint("tcp://127.0.0.1:5570"));
+	CHECK(sock_is_endpoint("tcp://*:*"));
+	CHECK(sock_is_endpoint("tcp://[::1]:5570"));
+	CHECK(sock_is_endpoint("ipc:///run/bus.sock"));
+	CHECK(sock_is_endpoint("ipc://@abstract"));
+	CHECK(!sock_is_endpoint("ipc://"));
+	CHECK(!sock_is_endpoint("tcp://host"));
+	CHECK(!sock_is_endpoint("tcp://:5570"));
+	CHECK(!sock_is_endpoint("tcp://host:65536"));
+	CHECK(!sock_is_endpoint("tcp://host:http"));
+	CHECK(!sock_is_endpoint("127.0.0.1:5570"));
+	CHECK(!sock_is_endpoint(""));
+}
+
+static void
 test_ipc_path_length(void)
 {
 	const char *const too_long[] = {
@@ -34,6 +51,7 @@ test_ipc_path_length(void)
 
 	CHECK(sock_router(too_long, 1) == NULL);
 	s = sock_dealer(too_long[0]);
+	CHECK(!sock_is_endpoint(too_long[0]));
 	CHECK(s == NULL);
 }
 
@@ -106,6 +124,7 @@ main(void)
 {
 	sock_process_init();
 	test_local();
+	test_form();
 	test_ipc_path_length();
 	test_refusals();
 	test_nothing_waits_for_a_connection();

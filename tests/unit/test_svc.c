@@ -352,6 +352,7 @@ test_failures(void)
 	st = (struct state){.start_code = 0};
 	CHECK(run(&st, "--no-such-option") == EXIT_NORESTART);
 	CHECK(run(&st, "--log-level=loud") == EXIT_NORESTART);
+	CHECK(run(&st, "--bus=somewhere") == EXIT_NORESTART);
 	CHECK_STR(st.trail, "");
 	CHECK(run(&st, "--help") == 0);
 }
