@@ -364,7 +364,6 @@ env_encode(const struct env *e, struct buf *out)
 	return rc;
 }
 
-/* The longest start of s that is UTF-8, up to max bytes. */
 enum err
 env_put_item(const struct env *e, struct buf *out)
 {
@@ -387,6 +386,7 @@ env_put_item(const struct env *e, struct buf *out)
 	return rc;
 }
 
+/* The longest start of s that is UTF-8, up to max bytes. */
 static struct span
 utf8_prefix(struct span s, size_t max)
 {

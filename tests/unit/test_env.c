@@ -153,6 +153,60 @@ test_accessors(void)
 	CHECK_STR(env_verb_name(ENV_VERB_COUNT), "NONE");
 }
 
+/* [topic, id, meta, body], with a nil for no body. */
+static void
+test_item(void)
+{
+	const struct span want = span_of("\x94\xa3"
+					 "a."
+					 "b\xc4\x10\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c"
+					 "\x0d\x0e\x0f\x10\x81\xa3key\xa1k\x07",
+	    31);
+	struct buf small;
+	struct env e;
+
+	env_init(&e, ENV_PUB, span_str("a.b"), id);
+	env_set_s(&e, ENV_M_KEY, span_str("k"));
+	e.body = span_str("\x07");
+	buf_reset(&out);
+	CHECK(env_put_item(&e, &out) == ERR_OK && span_eq(buf_span(&out), want));
+	e.body = (struct span){NULL, 0};
+	buf_reset(&out);
+	CHECK(env_put_item(&e, &out) == ERR_OK && out.n == want.n && out.p[out.n - 1] == 0xc0);
+	env_set_s(&e, ENV_M_DIG, span_str("short"));
+	CHECK(env_put_item(&e, &out) == ERR_BAD_ENVELOPE && out.n == want.n);
+	buf_init(&small, 10);
+	e.has = 0;
+	CHECK(env_put_item(&e, &small) == ERR_TOO_BIG && small.n == 0);
+	buf_fini(&small);
+}
+
+/* The header alone at its limit: filled by a raw value. */
+static void
+test_header_limit(void)
+{
+	uint8_t fill[LIMIT_HEADER] = {0xc5};
+	struct env e;
+	size_t n;
+
+	env_init(&e, ENV_REP, span_str(""), id);
+	env_set_s(&e, ENV_M_DETAIL, span_str("\x01"));
+	buf_reset(&out);
+	CHECK(env_encode(&e, &out) == ERR_OK);
+	n = LIMIT_HEADER - (out.n - 1);
+	fill[1] = (uint8_t)((n - 3) >> 8);
+	fill[2] = (uint8_t)(n - 3);
+	env_set_s(&e, ENV_M_DETAIL, span_of(fill, n));
+	buf_reset(&out);
+	CHECK(env_encode(&e, &out) == ERR_OK && out.n == LIMIT_HEADER);
+	CHECK(env_decode(&e, buf_span(&out), true, NULL) == ERR_OK);
+	fill[1] = (uint8_t)((n - 2) >> 8);
+	fill[2] = (uint8_t)(n - 2);
+	env_set_s(&e, ENV_M_DETAIL, span_of(fill, n + 1));
+	buf_reset(&out);
+	CHECK(env_encode(&e, &out) == ERR_TOO_BIG && out.n == 0);
+}
+
 /* The broker's way: the body is not looked at. */
 static void
 test_unscanned(void)
@@ -235,6 +289,8 @@ main(void)
 	test_append();
 	test_encode_refuses();
 	test_accessors();
+	test_item();
+	test_header_limit();
 	test_unscanned();
 	test_err();
 	buf_fini(&out);

@@ -26,6 +26,7 @@ main(void)
 	CHECK(bad == 0);
 	CHECK(err_of(span_str("BUS")) == ERR_INTERNAL && err_of(span_str("BUSYX")) == ERR_INTERNAL);
 	CHECK(err_of((struct span){NULL, 0}) == ERR_INTERNAL);
+	CHECK_STR(err_name(ERR_COUNT), "INTERNAL");
 	CHECK_STR(err_name((enum err)999), "INTERNAL");
 	CHECK(err_http((enum err) - 1) == 500);
 	return check_done();

@@ -275,6 +275,7 @@ test_doubles(void)
 	CHECK(double_is(1e23, "1e23") && double_is(9007199254740993.0, "9007199254740992.0"));
 	/* here the nearest decimal of 16 digits lies in the narrow half below a power of two */
 	CHECK(double_is(0x1p-44, "5.684341886080802e-14"));
+	CHECK(stays("\" a b!\""));
 	CHECK(stays("[0.1,1.0,-2.5e-7,1e300]") && turns("1E2", "100.0") && turns("-0.0", "-0.0"));
 }
 

@@ -149,6 +149,7 @@ test_integers(void)
 	CHECK(i64_of(B("\xd2\x80\x00\x00\x00"), &ok) == INT32_MIN && ok);
 	CHECK(i64_of(B("\xd3\x80\0\0\0\0\0\0\0"), &ok) == INT64_MIN && ok);
 	CHECK(i64_of(B("\xce\xff\xff\xff\xff"), &ok) == UINT32_MAX && ok);
+	CHECK(i64_of(B("\xcf\x7f\xff\xff\xff\xff\xff\xff\xff"), &ok) == INT64_MAX && ok);
 	CHECK(i64_of(B("\xcf\x80\0\0\0\0\0\0\0"), &ok) == 0 && !ok);
 }
 

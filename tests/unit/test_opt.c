@@ -124,6 +124,11 @@ test_refusals(void)
 	CHECK(strstr(err, "--key: expected a value\n"));
 	CHECK(parse("--key k --poll-sm 20") == -1);
 	CHECK(strstr(err, "--poll-sm: no such option; did you mean --poll-ms?\n"));
+	CHECK(parse("--key k --fats") == -1 && strstr(err, "did you mean --fast?"));
+	CHECK(parse("--key k --nam x") == -1 && strstr(err, "did you mean --name?"));
+	CHECK(parse("--key k --maxsize=1") == -1 &&
+	      strstr(err, "--maxsize=1: no such option; did you mean --max-size?"));
+	CHECK(parse("--key k --f") == -1 && strstr(err, "see --help"));
 	CHECK(parse("--key k --zzzzzzzz") == -1);
 	CHECK(strstr(err, "--zzzzzzzz: no such option; see --help\n"));
 	CHECK(parse("--key k -x") == -1);

@@ -163,6 +163,10 @@ test_names(void)
 	char dst[4];
 
 	CHECK(str_is_name(S("aZ0_-"), 5));
+	CHECK(str_is_name(S("azAZ09"), 6));
+	CHECK(str_is_camel(S("zAzZ09")));
+	CHECK(!str_is_name(S("a@"), 5) && !str_is_name(S("a["), 5) && !str_is_name(S("a`"), 5));
+	CHECK(!str_is_name(S("a{"), 5) && !str_is_name(S("a/"), 5) && !str_is_name(S("a:"), 5));
 	CHECK(!str_is_name(S("aZ0_-x"), 5));
 	CHECK(!str_is_name(S(""), 5));
 	CHECK(!str_is_name(S("a.b"), 5));
