@@ -29,12 +29,13 @@ worker_msg_is_void(const struct worker_msg *m)
 
 /* What the header forbids, but must not take the process down or leave the broker waiting. */
 static void
-misused(const struct delivery *d, const char *how)
+misused(struct delivery *d, const char *how)
 {
 	static const char *const kind[] = {"event", "request", "ephemeral"};
 
-	log_error("worker_misused", LOG_S("call", how), LOG_S("kind", kind[d->kind]),
-	    LOG_B("topic", d->m.env.topic));
+	if (log_allow(&d->w->misused_lines, loop_now(d->w->loop), 5))
+		log_error("worker_misused", LOG_S("call", how), LOG_S("kind", kind[d->kind]),
+		    LOG_B("topic", d->m.env.topic));
 }
 
 /* An answer to a request goes behind the parts that are held. */

@@ -86,7 +86,7 @@ struct worker {
 	void *changed_arg;
 	struct buf scratch;
 	struct worker_stats stats;
-	struct log_limit unreadable_lines;
+	struct log_limit unreadable_lines, misused_lines;
 };
 
 static inline struct delivery *
