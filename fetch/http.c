@@ -131,7 +131,7 @@ end_of(struct fetch_call *c, CURLcode code)
 static void
 explain(struct fetch_call *c, CURLcode code)
 {
-	if (c->too_big)
+	if (c->too_big || code == CURLE_FILESIZE_EXCEEDED)
 		snprintf(c->why, sizeof c->why, "the body is larger than %zu bytes", c->max);
 	else if (c->write_errno != 0)
 		snprintf(c->why, sizeof c->why, "writing the body: %s", strerror(c->write_errno));

@@ -205,8 +205,8 @@ on_beat(struct timer *t)
 /* --- the ends
  * ---------------------------------------------------------------------------------------------- */
 
-static const char release[] =
-    "UPDATE operations.datasets SET owner = NULL, lease_until = NULL WHERE id = $1 AND owner = $2";
+static const char release[] = "UPDATE operations.datasets SET owner = NULL, lease_until = NULL, "
+			      "run = NULL WHERE id = $1 AND owner = $2";
 
 static void
 give_up_lease(struct run *r)
@@ -412,16 +412,16 @@ static void
 lease(struct run *r)
 {
 	struct pg_param p[] = {{span_str(r->spec.organisation)}, {span_str(r->spec.dataset)},
-	    {span_str(r->spec.table)}, {span_str(r->owner)}};
+	    {span_str(r->spec.table)}, {span_str(r->owner)}, {span_str(r->uuid_text)}};
 
 	run_sql(r,
 	    "SELECT l.id, l.version, coalesce(v.format, ''), "
 	    "(SELECT string_agg(c ->> 'name' || ' ' || (c ->> 'type'), E'\\n' ORDER BY o) "
 	    "FROM jsonb_array_elements(v.columns) WITH ORDINALITY AS a (c, o)) "
-	    "FROM operations.lease($1, $2, $3, $4, 60) l "
+	    "FROM operations.lease($1, $2, $3, $4, $5, 60) l "
 	    "LEFT JOIN operations.dataset_versions v ON (v.dataset_id, v.version) = (l.id, "
 	    "l.version)",
-	    p, 4, leased);
+	    p, 5, leased);
 }
 
 /* 0, or -1 with the faults in r->detail. */

@@ -66,7 +66,7 @@ read_target(struct parse *p, const msgpack_object *o)
 	if (strlen(s->organisation) + 1 + strlen(s->dataset) > COLUMNS_NAME)
 		faults_add(p->f, "/spec/dataset",
 		    "organisation and dataset together are longer than %d bytes", COLUMNS_NAME - 1);
-	else
+	else if (s->organisation[0] != '\0' && s->dataset[0] != '\0')
 		put_schema(s);
 	str_copy(s->table, sizeof s->table, span_str("L0"));
 	if (table == NULL)

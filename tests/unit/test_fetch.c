@@ -239,6 +239,7 @@ test_bounds(struct fetch *f)
 	s.max_bytes = 4;
 	call(f, &s);
 	CHECK(got.end == FETCH_TOO_BIG);
+	CHECK_STR(got.why, "the body is larger than 4 bytes");
 	/* A length nobody announced. */
 	s = spec_of("/chunks");
 	call(f, &s);

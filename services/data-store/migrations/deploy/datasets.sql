@@ -16,12 +16,13 @@ CREATE TABLE operations.datasets (
 	schema_name text NOT NULL GENERATED ALWAYS AS (organisation || '.' || dataset) STORED,
 	version bigint NOT NULL DEFAULT 0, -- 0: nothing was loaded yet
 	announced bigint NOT NULL DEFAULT 0, -- the last version whose dataset.loaded was published
-	owner uuid, -- the run that may change it, until then
+	owner uuid, -- who may change it, until then
 	lease_until timestamptz,
+	run uuid, -- the trigger it is leased for
 	created_at timestamptz NOT NULL DEFAULT now(),
 	UNIQUE (schema_name, table_name),
 	CHECK (octet_length(organisation || '.' || dataset) <= 63),
-	CHECK ((owner IS NULL) = (lease_until IS NULL))
+	CHECK (num_nulls(owner, lease_until, run) IN (0, 3))
 );
 
 CREATE TABLE operations.dataset_versions (

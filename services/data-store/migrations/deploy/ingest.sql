@@ -4,15 +4,16 @@ BEGIN;
 
 -- SQLSTATE TX001: the lease is someone else's by now; TX002: what was loaded is not what was read.
 
--- The dataset, leased to `run_owner`; no row while another run has it.
-CREATE FUNCTION operations.lease(org text, ds text, tab text, run_owner uuid, seconds integer)
+-- The dataset, leased to `new_owner`; no row while another trigger has it.  The same trigger handed out again means
+-- that its worker is lost, or cut off: then the lease moves on at once, and operations.hold stops the old one.
+CREATE FUNCTION operations.lease(org text, ds text, tab text, new_owner uuid, trigger_uuid uuid, seconds integer)
 RETURNS SETOF operations.datasets
 LANGUAGE sql AS $$
-	INSERT INTO operations.datasets AS d (organisation, dataset, table_name, owner, lease_until)
-	VALUES (org, ds, tab, run_owner, now() + make_interval(secs => seconds))
+	INSERT INTO operations.datasets AS d (organisation, dataset, table_name, owner, lease_until, run)
+	VALUES (org, ds, tab, new_owner, now() + make_interval(secs => seconds), trigger_uuid)
 	ON CONFLICT (schema_name, table_name) DO UPDATE
-	SET owner = excluded.owner, lease_until = excluded.lease_until
-	WHERE d.owner IS NULL OR d.owner = excluded.owner OR d.lease_until < now()
+	SET owner = excluded.owner, lease_until = excluded.lease_until, run = excluded.run
+	WHERE d.owner IS NULL OR d.run = excluded.run OR d.lease_until < now()
 	RETURNING d.*
 $$;
 

@@ -2,7 +2,7 @@
 
 BEGIN;
 
-SELECT id, organisation, dataset, table_name, schema_name, version, announced, owner, lease_until, created_at
+SELECT id, organisation, dataset, table_name, schema_name, version, announced, owner, lease_until, run, created_at
 FROM operations.datasets
 WHERE false;
 
