@@ -34,7 +34,7 @@ free_workers(struct list *l)
 {
 	struct group_worker *w;
 
-	LIST_EACH(w, l, struct group_worker, place)
+	LIST_EACH (w, l, struct group_worker, place)
 		free(w);
 }
 
@@ -45,7 +45,7 @@ group_free(struct group *g)
 
 	if (g == NULL)
 		return;
-	LIST_EACH(e, &g->all, struct entry, all)
+	LIST_EACH (e, &g->all, struct entry, all)
 		group_work_forget(g, e);
 	free_workers(&g->open);
 	free_workers(&g->full);
@@ -100,7 +100,8 @@ group_configure(struct group *g, const struct group_conf *conf)
 		let_go(g);
 }
 
-/* ---- records -------------------------------------------------------------------------------------- */
+/* ---- records
+ * -------------------------------------------------------------------------------------- */
 
 void
 group_commit(struct group *g, uint64_t n)
@@ -111,7 +112,8 @@ group_commit(struct group *g, uint64_t n)
 static size_t
 ahead(const struct group *g)
 {
-	return g->count[ENTRY_WAIT] + g->count[ENTRY_READY] + g->count[ENTRY_STALLED] + g->count[ENTRY_DELAY];
+	return g->count[ENTRY_WAIT] + g->count[ENTRY_READY] + g->count[ENTRY_STALLED] +
+	       g->count[ENTRY_DELAY];
 }
 
 static bool
@@ -253,14 +255,15 @@ group_drop(struct group *g, uint64_t seq)
 	}
 }
 
-/* ---- workers -------------------------------------------------------------------------------------- */
+/* ---- workers
+ * -------------------------------------------------------------------------------------- */
 
 static struct group_worker *
 worker_in(const struct list *l, uint64_t session)
 {
 	struct group_worker *w;
 
-	LIST_EACH(w, l, struct group_worker, place)
+	LIST_EACH (w, l, struct group_worker, place)
 		if (w->session == session)
 			return w;
 	return NULL;
@@ -273,6 +276,12 @@ group_worker(const struct group *g, uint64_t session)
 
 	w = w ? w : worker_in(&g->full, session);
 	return w ? w : worker_in(&g->closing, session);
+}
+
+uint32_t
+group_worker_holds(const struct group_worker *w)
+{
+	return w->n;
 }
 
 struct group_worker *
@@ -323,7 +332,8 @@ next_random(struct group *g)
 	return z ^ (z >> 31);
 }
 
-/* Threefold each time, a quarter more or less, so that what failed together does not come back together. */
+/* Threefold each time, a quarter more or less, so that what failed together does not come back
+ * together. */
 static int64_t
 backoff(struct group *g, uint32_t fails)
 {
@@ -404,7 +414,8 @@ held(const struct group *g, uint64_t session, uint64_t seq, uint64_t try_no)
 {
 	struct entry *e = find(g, seq);
 
-	if (e == NULL || e->state != ENTRY_FLIGHT || e->holder->session != session || e->fails + UINT64_C(1) != try_no)
+	if (e == NULL || e->state != ENTRY_FLIGHT || e->holder->session != session ||
+	    e->fails + UINT64_C(1) != try_no)
 		return NULL;
 	return e;
 }
@@ -456,7 +467,8 @@ group_dead_done(struct group *g, uint64_t seq)
 	group_work_done(g, e);
 }
 
-/* ---- time ----------------------------------------------------------------------------------------- */
+/* ---- time
+ * ----------------------------------------------------------------------------------------- */
 
 static void
 expire(struct group *g, int64_t now)

@@ -1,20 +1,22 @@
 #ifndef BROKER_GROUP_H
 #define BROKER_GROUP_H
-/* One durable group: what it is owed, who works on what, and what to do next.  Pure: time, records and
- * the workers' verbs come in as arguments, decisions go out through group_ops; no I/O, no clock, no globals.
+/* One durable group: what it is owed, who works on what, and what to do next.  Pure: time, records
+ * and the workers' verbs come in as arguments, decisions go out through group_ops; no I/O, no
+ * clock, no globals.
  *
- * Records are offered in seq order.  An owed record is in exactly one of these places until it is done:
- * not read yet; waiting behind another of its key; ready; stalled (only one worker may have it, which is
- * full); in flight; delayed; dying (its dead letter is being written).  `now` is monotonic ms, `real` unix ms.
+ * Records are offered in seq order.  An owed record is in exactly one of these places until it is
+ * done: not read yet; waiting behind another of its key; ready; stalled (only one worker may have
+ * it, which is full); in flight; delayed; dying (its dead letter is being written).  `now` is
+ * monotonic ms, `real` unix ms.
  *
- * References: a taken record's `frame` is the group's until ops->drop; nothing else is kept of what is passed.
- * The functions of group_ops must not call back into the group. */
+ * References: a taken record's `frame` is the group's until ops->drop; nothing else is kept of what
+ * is passed. The functions of group_ops must not call back into the group. */
 #include "base/buf.h"
 #include "base/span.h"
 
-#define GROUP_AHEAD_RECORDS 10000u	     /* read past blocked keys and delays, at most */
+#define GROUP_AHEAD_RECORDS 10000u /* read past blocked keys and delays, at most */
 #define GROUP_AHEAD_BYTES (64u * 1024 * 1024)
-#define GROUP_READY_RECORDS 1024u	     /* ready to go, at most, while all workers are full */
+#define GROUP_READY_RECORDS 1024u /* ready to go, at most, while all workers are full */
 #define GROUP_READY_BYTES (4u * 1024 * 1024)
 
 struct group;
@@ -22,11 +24,11 @@ struct group_worker;
 
 struct group_rec {
 	uint64_t seq;
-	int64_t at_ms;	 /* unix ms of the commit */
-	int64_t exp_ms;	 /* unix ms; 0 = never */
+	int64_t at_ms;   /* unix ms of the commit */
+	int64_t exp_ms;  /* unix ms; 0 = never */
 	struct span key; /* order key; {NULL,0}: none */
-	size_t bytes;	 /* what it counts for */
-	void *frame;	 /* the caller's */
+	size_t bytes;    /* what it counts for */
+	void *frame;     /* the caller's */
 };
 
 struct group_item {
@@ -34,7 +36,7 @@ struct group_item {
 	void *frame;
 	size_t bytes;
 	uint32_t try_no; /* from 1 */
-	bool again;	 /* may have been seen before */
+	bool again;      /* may have been seen before */
 };
 
 struct group_ops {
@@ -56,25 +58,30 @@ struct group_conf {
 /* Every seq >= next is owed, as far as it matches (the caller knows).  ops are copied. */
 struct group *group_new(const struct group_ops *ops, const struct group_conf *conf, uint64_t next);
 void group_free(struct group *g); /* drops every reference, tells nobody */
-/* New settings; the pause takes effect at once, tries and ack_ms with the next delivery or failure. */
+/* New settings; the pause takes effect at once, tries and ack_ms with the next delivery or failure.
+ */
 void group_configure(struct group *g, const struct group_conf *conf);
 
-/* ---- durable state -------------------------------------------------------------------------------- */
+/* ---- durable state
+ * -------------------------------------------------------------------------------- */
 /* Appends the state.  `head` is the last seq that was committed and shown to group_commit. */
 void group_encode(const struct group *g, uint64_t head, bool clean, struct buf *out);
-/* For a group just made: go on from there.  Unless that state was the last word before a clean end, records
- * up to `head` may have been delivered since and are marked `again`.  0, or -1: not such a state. */
+/* For a group just made: go on from there.  Unless that state was the last word before a clean end,
+ * records up to `head` may have been delivered since and are marked `again`.  0, or -1: not such a
+ * state. */
 int group_restore(struct group *g, struct span state, uint64_t head);
 /* Up to which seq `owed` counts what was committed (group_restore; next - 1 for a new group). */
 uint64_t group_counted(const struct group *g);
 
-/* ---- records -------------------------------------------------------------------------------------- */
+/* ---- records
+ * -------------------------------------------------------------------------------------- */
 /* n more matching records were committed (whether or not they are ever offered to us now). */
 void group_commit(struct group *g, uint64_t n);
 /* Would it take a record now? */
 bool group_wants(const struct group *g);
-/* A matching record with the lowest seq >= group_read not yet offered.  True: taken, or known to be done
- * (then dropped at once).  False: not now; the group falls behind and reads from that seq later. */
+/* A matching record with the lowest seq >= group_read not yet offered.  True: taken, or known to be
+ * done (then dropped at once).  False: not now; the group falls behind and reads from that seq
+ * later. */
 bool group_offer(struct group *g, const struct group_rec *r);
 /* Caught up: whatever is committed is offered to it at once. */
 bool group_is_live(const struct group *g);
@@ -85,11 +92,15 @@ void group_seen(struct group *g, uint64_t seq, bool live);
 /* The record is no longer kept: if it is still owed and not in flight, count it as dropped. */
 void group_drop(struct group *g, uint64_t seq);
 
-/* ---- workers -------------------------------------------------------------------------------------- */
+/* ---- workers
+ * -------------------------------------------------------------------------------------- */
 /* `session` is never reused.  Joining again replaces the credit and opens it again. */
-struct group_worker *group_join(struct group *g, uint64_t session, uint32_t credit, size_t bytes, void *user);
+struct group_worker *group_join(
+    struct group *g, uint64_t session, uint32_t credit, size_t bytes, void *user);
 struct group_worker *group_worker(const struct group *g, uint64_t session); /* NULL: none */
-void group_close(struct group *g, struct group_worker *w); /* it gets no more; what it has it may finish */
+uint32_t group_worker_holds(const struct group_worker *w);                  /* in flight */
+void group_close(
+    struct group *g, struct group_worker *w); /* it gets no more; what it has it may finish */
 /* It is gone: frees it and takes back what it had. */
 void group_leave(struct group *g, struct group_worker *w, int64_t now);
 
@@ -97,7 +108,7 @@ void group_leave(struct group *g, struct group_worker *w, int64_t now);
  * remembered); the others only from the present holder with the present try. */
 struct group_verdict {
 	uint64_t seq, try_no;
-	int64_t ms;	    /* NAK: delay, < 0 for the group's own backoff.  EXTEND: from now */
+	int64_t ms;         /* NAK: delay, < 0 for the group's own backoff.  EXTEND: from now */
 	struct span reason; /* {NULL,0}: none given */
 };
 bool group_ack(struct group *g, uint64_t session, uint64_t seq);
@@ -112,12 +123,13 @@ void group_run(struct group *g, int64_t now, int64_t real);
 /* When group_run has something to do again, as far as time alone decides; INT64_MAX: never. */
 int64_t group_next(const struct group *g);
 
-/* ---- looking -------------------------------------------------------------------------------------- */
+/* ---- looking
+ * -------------------------------------------------------------------------------------- */
 struct group_stats {
 	uint64_t floor; /* every seq <= floor is done */
 	int64_t owed;
 	uint64_t in_flight, ahead, ahead_bytes; /* ahead: read, not in flight */
-	int64_t oldest_ms;			/* unix ms of the oldest that was read; 0: none was */
+	int64_t oldest_ms; /* unix ms of the oldest that was read; 0: none was */
 	unsigned workers, closing;
 	bool blocked; /* at the limit of what it may read ahead, while a worker waits */
 	uint64_t delivered, acked, redelivered, dead, dropped, stale;

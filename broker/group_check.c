@@ -9,15 +9,15 @@ check_worker(const struct group_worker *w)
 	const struct entry *e;
 	size_t n = 0, bytes = 0;
 
-	LIST_EACH(e, &w->flight, struct entry, place)
-	{
+	LIST_EACH (e, &w->flight, struct entry, place) {
 		INVARIANT(e->state == ENTRY_FLIGHT && e->holder == w);
 		n++;
 		bytes += e->bytes;
 	}
 	INVARIANT(n == w->n && bytes == w->bytes);
-	LIST_EACH(e, &w->stalled, struct entry, place)
-		INVARIANT(e->state == ENTRY_STALLED && e->holder == w && e->key != NULL && e->key->holder == w);
+	LIST_EACH (e, &w->stalled, struct entry, place)
+		INVARIANT(e->state == ENTRY_STALLED && e->holder == w && e->key != NULL &&
+			  e->key->holder == w);
 }
 
 static bool
@@ -32,20 +32,17 @@ check_workers(const struct group *g)
 	const struct group_worker *w;
 	unsigned n = 0, closing = 0;
 
-	LIST_EACH(w, &g->open, struct group_worker, place)
-	{
+	LIST_EACH (w, &g->open, struct group_worker, place) {
 		INVARIANT(room(w));
 		check_worker(w);
 		n++;
 	}
-	LIST_EACH(w, &g->full, struct group_worker, place)
-	{
+	LIST_EACH (w, &g->full, struct group_worker, place) {
 		INVARIANT(!room(w) && !w->closing);
 		check_worker(w);
 		n++;
 	}
-	LIST_EACH(w, &g->closing, struct group_worker, place)
-	{
+	LIST_EACH (w, &g->closing, struct group_worker, place) {
 		INVARIANT(w->closing);
 		check_worker(w);
 		closing++;
@@ -60,8 +57,7 @@ check_key(const struct order_key *k)
 	unsigned n = 0, in_flight = 0;
 	bool before = true;
 
-	LIST_EACH(e, &k->entries, struct entry, kin)
-	{
+	LIST_EACH (e, &k->entries, struct entry, kin) {
 		n++;
 		in_flight += e->state == ENTRY_FLIGHT ? 1 : 0;
 		if (e == k->next) {
@@ -72,7 +68,8 @@ check_key(const struct order_key *k)
 		if (before)
 			INVARIANT(e->state == ENTRY_FLIGHT || e->state == ENTRY_DYING);
 		else
-			INVARIANT(e->state == ENTRY_WAIT || e->state == ENTRY_DELAY || e->state == ENTRY_DYING);
+			INVARIANT(e->state == ENTRY_WAIT || e->state == ENTRY_DELAY ||
+				  e->state == ENTRY_DYING);
 		INVARIANT(e->state != ENTRY_FLIGHT || e->holder == k->holder);
 	}
 	INVARIANT(n == k->n && n > 0 && in_flight == k->in_flight && (k->next == NULL) == before);
@@ -83,7 +80,9 @@ static void
 check_entry(const struct group *g, const struct entry *e)
 {
 	switch (e->state) {
-	case ENTRY_WAIT: INVARIANT(e->key != NULL && e->key->next != e && !timer_is_set(&e->timer)); break;
+	case ENTRY_WAIT:
+		INVARIANT(e->key != NULL && e->key->next != e && !timer_is_set(&e->timer));
+		break;
 	case ENTRY_READY: INVARIANT(timer_is_set(&e->timer) == list_empty(&e->place)); break;
 	case ENTRY_STALLED: INVARIANT(!list_empty(&e->place) && e->key->next == e); break;
 	case ENTRY_FLIGHT: INVARIANT(timer_is_set(&e->timer) == list_empty(&e->due)); break;
@@ -102,8 +101,7 @@ group_check(const struct group *g)
 	size_t count[ENTRY_STATES] = {0}, ahead = 0, ready = 0;
 	uint64_t last = 0;
 
-	LIST_EACH(e, &g->all, struct entry, all)
-	{
+	LIST_EACH (e, &g->all, struct entry, all) {
 		INVARIANT(e->seq > last);
 		last = e->seq;
 		check_entry(g, e);

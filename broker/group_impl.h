@@ -32,15 +32,16 @@ struct entry {
 	size_t bytes;
 	void *frame;
 	struct order_key *key;
-	struct group_worker *holder;	/* FLIGHT, STALLED */
-	uint64_t handed[ENTRY_HANDED];	/* sessions that were handed it, latest first; 0: none */
-	uint32_t fails;			/* tries that count */
+	struct group_worker *holder;   /* FLIGHT, STALLED */
+	uint64_t handed[ENTRY_HANDED]; /* sessions that were handed it, latest first; 0: none */
+	uint32_t fails;                /* tries that count */
 	enum entry_state state;
 	bool delivered;
 };
 
-/* Entries of one key.  Those before `next` are in flight at `holder` (or dying after a REJECT); `next` is the one whose turn
- * it is: ready or stalled, or it blocks the key by being delayed or dying.  All after it wait or are delayed. */
+/* Entries of one key.  Those before `next` are in flight at `holder` (or dying after a REJECT);
+ * `next` is the one whose turn it is: ready or stalled, or it blocks the key by being delayed or
+ * dying.  All after it wait or are delayed. */
 struct order_key {
 	UT_hash_handle hh;
 	struct list entries;
@@ -74,10 +75,11 @@ struct group {
 	struct entry *entries;
 	struct order_key *keys;
 	struct list all, ready, dying;
-	struct list due;	  /* in flight, deadlines ascending */
-	struct timer_heap late;	  /* in flight, deadlines out of turn: extended, or of a lowered ack_ms */
-	struct timer_heap delay;  /* redeliveries by time */
-	struct timer_heap urgent; /* ready, by seq */
+	struct list due; /* in flight, deadlines ascending */
+	struct timer_heap
+	    late; /* in flight, deadlines out of turn: extended, or of a lowered ack_ms */
+	struct timer_heap delay;         /* redeliveries by time */
+	struct timer_heap urgent;        /* ready, by seq */
 	struct list open, full, closing; /* workers */
 	unsigned workers, nclosing;
 
@@ -101,9 +103,11 @@ struct group {
 /* group_order.c: keys */
 void group_order_add(struct group *g, struct entry *e, struct span key);
 void group_order_del(struct group *g, struct entry *e);
-void group_order_sent(struct group *g, struct entry *e);   /* e, whose turn it was, is in flight now */
+void group_order_sent(
+    struct group *g, struct entry *e); /* e, whose turn it was, is in flight now */
 void group_order_landed(struct group *g, struct entry *e); /* e left its holder */
-/* e failed and is delayed or dying: the later ones of its key come back and wait, and its key waits for e. */
+/* e failed and is delayed or dying: the later ones of its key come back and wait, and its key waits
+ * for e. */
 void group_order_back(struct group *g, struct entry *e);
 bool group_order_is_turn(const struct entry *e);
 /* e is late; the first of its key that is: the one whose failure takes the others back. */
@@ -111,13 +115,16 @@ struct entry *group_order_first_late(struct entry *e, int64_t now);
 
 /* group_work.c: places of entries, workers, handing over */
 void group_work_ready(struct group *g, struct entry *e, bool in_turn);
-void group_work_lift(struct group *g, struct entry *e); /* out of its place, whichever; state WAIT */
+void group_work_lift(
+    struct group *g, struct entry *e); /* out of its place, whichever; state WAIT */
 void group_work_delay(struct group *g, struct entry *e, int64_t at_ms);
 void group_work_die(struct group *g, struct entry *e, struct span reason);
-void group_work_done(struct group *g, struct entry *e);	  /* frees it */
-void group_work_forget(struct group *g, struct entry *e); /* frees it; whether it is done is another matter */
+void group_work_done(struct group *g, struct entry *e); /* frees it */
+void group_work_forget(
+    struct group *g, struct entry *e); /* frees it; whether it is done is another matter */
 void group_work_pump(struct group *g, int64_t now, int64_t real);
-void group_work_refile(struct group *g, struct group_worker *w); /* to the list its room puts it in */
+void group_work_refile(
+    struct group *g, struct group_worker *w); /* to the list its room puts it in */
 void group_work_unstall(struct group *g, struct group_worker *w);
 void group_work_extend(struct group *g, struct entry *e, int64_t deadline);
 

@@ -1,7 +1,7 @@
 /* What must survive a restart, as one msgpack array:
- *	[1, clean, floor, high, owed, counted, suspect, [seq - seq before, fails * 2 + delivered, …]]
- * Every seq <= floor is done; so is every seq < high that is not in the list; all from high on is owed.
- * A seq <= suspect may have been delivered without our knowing. */
+ *	[1, clean, floor, high, owed, counted, suspect, [seq - seq before, fails * 2 + delivered,
+ *…]] Every seq <= floor is done; so is every seq < high that is not in the list; all from high on
+ *is owed. A seq <= suspect may have been delivered without our knowing. */
 #include "broker/group_impl.h"
 
 #include <stdlib.h>
@@ -35,11 +35,12 @@ put_pending(struct buf *out, uint64_t *before, uint64_t seq, uint64_t fails, boo
 void
 group_encode(const struct group *g, uint64_t head, bool clean, struct buf *out)
 {
-	uint64_t floor = group_floor(g, head), high = g->high > floor ? g->high : floor + 1, before = 0;
+	uint64_t floor = group_floor(g, head), high = g->high > floor ? g->high : floor + 1,
+		 before = 0;
 	const struct entry *e;
 	size_t n = g->nknown - g->iknown;
 
-	LIST_EACH(e, &g->all, struct entry, all)
+	LIST_EACH (e, &g->all, struct entry, all)
 		n += e->seq < high ? 1 : 0;
 	mp_put_array(out, 8);
 	mp_put_u64(out, STATE_VERSION);
@@ -50,11 +51,12 @@ group_encode(const struct group *g, uint64_t head, bool clean, struct buf *out)
 	mp_put_u64(out, head);
 	mp_put_u64(out, g->suspect);
 	mp_put_array(out, n * 2);
-	LIST_EACH(e, &g->all, struct entry, all)
+	LIST_EACH (e, &g->all, struct entry, all)
 		if (e->seq < high)
 			put_pending(out, &before, e->seq, e->fails, e->delivered);
 	for (size_t i = g->iknown; i < g->nknown; i++)
-		put_pending(out, &before, g->known[i].seq, g->known[i].fails, g->known[i].delivered);
+		put_pending(
+		    out, &before, g->known[i].seq, g->known[i].fails, g->known[i].delivered);
 }
 
 static int
@@ -136,7 +138,8 @@ void
 group_stats(const struct group *g, uint64_t head, struct group_stats *s)
 {
 	const struct entry *oldest = LIST_FIRST(&g->all, struct entry, all);
-	size_t n = g->count[ENTRY_WAIT] + g->count[ENTRY_READY] + g->count[ENTRY_STALLED] + g->count[ENTRY_DELAY];
+	size_t n = g->count[ENTRY_WAIT] + g->count[ENTRY_READY] + g->count[ENTRY_STALLED] +
+		   g->count[ENTRY_DELAY];
 
 	*s = (struct group_stats){
 	    .floor = group_floor(g, head),

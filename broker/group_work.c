@@ -60,7 +60,8 @@ has_room(const struct group_worker *w)
 static bool
 fits(const struct group_worker *w, const struct entry *e)
 {
-	return has_room(w) && (w->n == 0 || (e->bytes <= w->max_bytes && w->bytes <= w->max_bytes - e->bytes));
+	return has_room(w) &&
+	       (w->n == 0 || (e->bytes <= w->max_bytes && w->bytes <= w->max_bytes - e->bytes));
 }
 
 void
@@ -183,8 +184,7 @@ choose(struct group *g, const struct entry *e)
 	struct group_worker *w, *best = NULL, *last = NULL;
 	unsigned seen = 0;
 
-	LIST_EACH(w, &g->open, struct group_worker, place)
-	{
+	LIST_EACH (w, &g->open, struct group_worker, place) {
 		if (!fits(w, e))
 			continue;
 		if (e->fails > 0 && w->session == e->handed[0]) {
@@ -270,7 +270,8 @@ group_work_pump(struct group *g, int64_t now, int64_t real)
 			group_work_lift(g, e);
 			group_work_die(g, e, span_str("EXPIRED"));
 		} else if (e->fails >= g->conf.tries) {
-			/* The broker ended before its dead letter was written, or `tries` is lower now. */
+			/* The broker ended before its dead letter was written, or `tries` is lower
+			 * now. */
 			group_work_lift(g, e);
 			group_work_die(g, e, span_str("TRIES"));
 		} else if (w != NULL && !fits(w, e)) {

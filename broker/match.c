@@ -6,8 +6,8 @@
 #include "base/die.h"
 #include "proto/limits.h"
 
-/* A node is a prefix of patterns.  `star` and `rest` are the children for `*` and `>`; `here` holds the
- * entries whose pattern ends here. */
+/* A node is a prefix of patterns.  `star` and `rest` are the children for `*` and `>`; `here` holds
+ * the entries whose pattern ends here. */
 struct match_node {
 	struct match_node *parent, *literals, *star, *rest;
 	struct list here;
@@ -55,15 +55,13 @@ node_free(struct match *m, struct match_node *n)
 
 	if (n == NULL)
 		return;
-	HASH_ITER(hh, n->literals, kid, tmp)
-	{
+	HASH_ITER (hh, n->literals, kid, tmp) {
 		HASH_DEL(n->literals, kid);
 		node_free(m, kid);
 	}
 	node_free(m, n->star);
 	node_free(m, n->rest);
-	LIST_EACH(e, &n->here, struct match_entry, link)
-	{
+	LIST_EACH (e, &n->here, struct match_entry, link) {
 		list_remove(&e->link);
 		e->at = NULL;
 	}
@@ -188,7 +186,7 @@ visit(const struct match_node *n, const struct walk *w)
 {
 	struct match_entry *e;
 
-	LIST_EACH(e, &n->here, struct match_entry, link)
+	LIST_EACH (e, &n->here, struct match_entry, link)
 		if (!w->fn(w->arg, e))
 			return false;
 	return true;

@@ -1,10 +1,10 @@
 #ifndef BROKER_MATCH_H
 #define BROKER_MATCH_H
-/* Which subscriptions a topic concerns: a trie of tokens, so that the cost follows the depth of the topic
- * and not the number of patterns.  Pure: no I/O, no clock.
+/* Which subscriptions a topic concerns: a trie of tokens, so that the cost follows the depth of the
+ * topic and not the number of patterns.  Pure: no I/O, no clock.
  *
- * An entry is the caller's, embedded in whatever subscribes; it must stay where it is between match_add and
- * match_del, and none may be added or removed while match_each runs. */
+ * An entry is the caller's, embedded in whatever subscribes; it must stay where it is between
+ * match_add and match_del, and none may be added or removed while match_each runs. */
 #include "base/list.h"
 #include "base/span.h"
 

@@ -18,7 +18,7 @@ struct rec {
 	int holder; /* session; 0: not in flight */
 	int64_t deadline;
 	uint64_t handed[4]; /* the last sessions that were handed it, in this life of the broker */
-	bool ever;	 /* was delivered, in any life */
+	bool ever;          /* was delivered, in any life */
 	bool rejected;
 	int refs;
 };
@@ -87,7 +87,8 @@ land(struct world *x, uint64_t seq)
 	x->r[seq].holder = 0;
 }
 
-/* ---- what the group decides, checked against the rules ---------------------------------------------- */
+/* ---- what the group decides, checked against the rules
+ * ---------------------------------------------- */
 
 static void
 check_order(struct world *x, uint64_t seq, int session)
@@ -99,7 +100,8 @@ check_order(struct world *x, uint64_t seq, int session)
 			continue;
 		if (o->holder != 0 && o->holder != session)
 			wrong(x, seq, "its key is in flight elsewhere");
-		if (s < seq && o->holder == 0 && (o->fate == OWED || (o->fate == DYING && !o->rejected)))
+		if (s < seq && o->holder == 0 &&
+		    (o->fate == OWED || (o->fate == DYING && !o->rejected)))
 			wrong(x, seq, "an earlier one of its key is not done");
 		if (s > seq && o->holder != 0)
 			wrong(x, seq, "a later one of its key is in flight");
@@ -176,7 +178,8 @@ on_drop(void *arg, void *frame)
 		wrong(x, (uint64_t)(r - x->r), "let go twice");
 }
 
-/* ---- the shell's part -------------------------------------------------------------------------------- */
+/* ---- the shell's part
+ * -------------------------------------------------------------------------------- */
 
 static const struct group_ops ops = {on_deliver, on_dead, on_drop, NULL};
 
@@ -194,7 +197,8 @@ offer(struct world *x, uint64_t seq)
 {
 	static const char *const names[KEYS + 1] = {"", "a", "b", "ab", "c", "dd"};
 	struct rec *r = &x->r[seq];
-	struct group_rec gr = {.seq = seq, .at_ms = 1, .exp_ms = r->exp, .bytes = r->bytes, .frame = r};
+	struct group_rec gr = {
+	    .seq = seq, .at_ms = 1, .exp_ms = r->exp, .bytes = r->bytes, .frame = r};
 
 	if (r->key != 0)
 		gr.key = span_str(names[r->key]);
@@ -241,7 +245,8 @@ commit(struct world *x)
 		offer(x, x->head);
 }
 
-/* ---- what the model knows of the verbs ---------------------------------------------------------------- */
+/* ---- what the model knows of the verbs
+ * ---------------------------------------------------------------- */
 
 static void
 take_back_later(struct world *x, uint64_t seq)
@@ -260,7 +265,8 @@ fail(struct world *x, uint64_t seq)
 	take_back_later(x, seq);
 }
 
-/* In the order of the deadlines; of one key the first that is late fails and takes the others back. */
+/* In the order of the deadlines; of one key the first that is late fails and takes the others back.
+ */
 static void
 expire(struct world *x)
 {
@@ -268,12 +274,14 @@ expire(struct world *x)
 		uint64_t first = 0;
 
 		for (uint64_t s = 1; s <= x->head; s++)
-			if (x->r[s].holder != 0 && (first == 0 || x->r[s].deadline < x->r[first].deadline))
+			if (x->r[s].holder != 0 &&
+			    (first == 0 || x->r[s].deadline < x->r[first].deadline))
 				first = s;
 		if (first == 0 || x->r[first].deadline > x->now)
 			return;
 		for (uint64_t s = first - 1; s > 0 && x->r[first].key != 0; s--)
-			if (x->r[s].holder != 0 && x->r[s].key == x->r[first].key && x->r[s].deadline <= x->now)
+			if (x->r[s].holder != 0 && x->r[s].key == x->r[first].key &&
+			    x->r[s].deadline <= x->now)
 				first = s;
 		fail(x, first);
 	}
@@ -481,7 +489,8 @@ check(struct world *x)
 	struct group_stats st;
 
 	group_check(x->g);
-	while (first <= x->head && (!x->r[first].matches || x->r[first].fate == DONE || x->r[first].fate == DEAD))
+	while (first <= x->head &&
+	       (!x->r[first].matches || x->r[first].fate == DONE || x->r[first].fate == DEAD))
 		first++;
 	if (floor >= first)
 		wrong(x, floor, "the floor is above something owed");
@@ -506,7 +515,8 @@ finish(struct world *x)
 			group_leave(x->g, x->w[i].w, x->now);
 			x->w[i].present = false;
 		}
-	*w = (struct worker){.session = 63, .credit = 100, .max = 100000, .present = true, .open = true};
+	*w = (struct worker){
+	    .session = 63, .credit = 100, .max = 100000, .present = true, .open = true};
 	w->w = group_join(x->g, 63, 100, 100000, w);
 	for (int i = 0; i < 3000 && count_owed(x) > 0 && !x->wrong; i++) {
 		feed(x, 50);
@@ -539,7 +549,9 @@ run_seed(uint64_t seed)
 	x.rnd = seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
 	x.now = 1000;
 	x.real = 1700000000000;
-	x.conf = (struct group_conf){.tries = 1 + (uint32_t)rnd(&x, 4), .ack_ms = 100 + (int64_t)rnd(&x, 1000), .seed = seed};
+	x.conf = (struct group_conf){.tries = 1 + (uint32_t)rnd(&x, 4),
+	    .ack_ms = 100 + (int64_t)rnd(&x, 1000),
+	    .seed = seed};
 	buf_init(&x.state, 1 << 20);
 	x.g = make(&x, 1);
 	save(&x, false);
@@ -550,7 +562,8 @@ run_seed(uint64_t seed)
 	if (!x.wrong)
 		finish(&x);
 	if (x.wrong)
-		printf("# seed %llu, seq %llu: %s\n", (unsigned long long)seed, (unsigned long long)x.wrong_seq, x.wrong);
+		printf("# seed %llu, seq %llu: %s\n", (unsigned long long)seed,
+		    (unsigned long long)x.wrong_seq, x.wrong);
 	group_free(x.g);
 	for (uint64_t s = 1; s <= x.head && !x.wrong; s++)
 		if (x.r[s].refs != 0)

@@ -1,0 +1,467 @@
+#include "broker/broker.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/die.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "broker/feed.h"
+#include "broker/out.h"
+#include "broker/pub.h"
+#include "broker/requests.h"
+#include "broker/retain.h"
+#include "broker/tails.h"
+#include "proto/mp.h"
+#include "proto/sock.h"
+
+enum {
+	DRAIN = 512,
+	ENDPOINTS = 8,
+	TICK_MS = 250,
+	CHANGED_MS = 100,
+	QUEUE_RETRY_MS = 5,
+	PROBE_MS = 1500
+};
+
+int64_t
+broker_now(const struct broker *b)
+{
+	return loop_now(b->loop);
+}
+
+/* ---- the end of a turn
+ * ---------------------------------------------------------------------------- */
+
+static void
+bury(struct broker *b, struct peer *p)
+{
+	struct sub *s;
+
+	log_info("peer_lost", LOG_U("session", p->session), LOG_S("reason", p->lost),
+	    LOG_U("subs", p->nsubs), LOG_I("silent_ms", broker_now(b) - p->last_ms));
+	route_peer_gone(b->route, &p->route, broker_now(b));
+	LIST_EACH (s, &p->subs, struct sub, by_peer)
+		if (s->kind == SUB_GROUP && !b->ending)
+			groups_leave(b, s);
+		else if (s->kind == SUB_TAIL)
+			tails_end(b, s);
+		else
+			registry_sub_remove(&b->reg, s);
+	out_discard(b, p);
+	registry_remove(&b->reg, p);
+	broker_changed(b, true, false);
+}
+
+void
+broker_lost(struct broker *b, struct peer *p, const char *why)
+{
+	if (p->lost != NULL)
+		return;
+	p->lost = why;
+	list_push_back(&b->dying, &p->dying);
+	broker_soon(b);
+}
+
+static void
+announce_changes(struct broker *b)
+{
+	struct buf body;
+
+	if (!(b->changed_services || b->changed_groups))
+		return;
+	if (broker_now(b) - b->changed_at < CHANGED_MS) {
+		if (!timer_is_set(&b->changed_timer))
+			loop_timer(b->loop, &b->changed_timer, b->changed_at + CHANGED_MS);
+		return;
+	}
+	b->changed_at = broker_now(b);
+	buf_init(&body, 256);
+	for (int i = 0; i < 2; i++) {
+		if (!(i == 0 ? b->changed_services : b->changed_groups))
+			continue;
+		buf_reset(&body);
+		mp_put_map(&body, 1);
+		mp_put_cstr(&body, "what");
+		mp_put_cstr(&body, i == 0 ? "services" : "groups");
+		pub_own(b, "sys.changed", NULL, NULL, buf_span(&body));
+	}
+	buf_fini(&body);
+	b->changed_services = b->changed_groups = false;
+}
+
+void
+broker_changed(struct broker *b, bool services, bool groups)
+{
+	b->changed_services |= services;
+	b->changed_groups |= groups;
+}
+
+/* All that one wake-up brought in is acted on: lost peers go, groups hand over, changes are told,
+ * then frames leave and the journal starts. */
+static void
+end_turn(struct broker *b)
+{
+	struct peer *p;
+
+	if (b->turning)
+		return;
+	b->turning = true;
+	do {
+		while ((p = LIST_FIRST(&b->dying, struct peer, dying)) != NULL)
+			bury(b, p);
+		if (!b->stopping) {
+			groups_turn(b);
+			tails_turn(b);
+			announce_changes(b);
+		}
+		out_flush(b);
+	} while (!list_empty(&b->dying));
+	requests_turn(b);
+	if (b->submitted)
+		journal_flush(b->journal);
+	b->submitted = false;
+	if (!list_empty(&b->queued) && !timer_is_set(&b->flush_timer))
+		loop_timer(b->loop, &b->flush_timer, broker_now(b) + QUEUE_RETRY_MS);
+	b->turning = false;
+	if (b->again_soon && !timer_is_set(&b->soon_timer))
+		loop_timer(b->loop, &b->soon_timer, broker_now(b));
+	b->again_soon = false;
+}
+
+static void
+on_changed_timer(struct timer *t)
+{
+	end_turn(LIST_ITEM(t, struct broker, changed_timer));
+}
+
+static void
+on_flush_timer(struct timer *t)
+{
+	end_turn(LIST_ITEM(t, struct broker, flush_timer));
+}
+
+static void
+on_soon_timer(struct timer *t)
+{
+	end_turn(LIST_ITEM(t, struct broker, soon_timer));
+}
+
+void
+broker_soon(struct broker *b)
+{
+	b->again_soon = true;
+	if (!b->turning && !timer_is_set(&b->soon_timer))
+		loop_timer(b->loop, &b->soon_timer, broker_now(b));
+}
+
+/* ---- journal
+ * -------------------------------------------------------------------------------------- */
+
+void
+broker_submit(struct broker *b, struct job *j)
+{
+	j->op.user = j;
+	list_push_back(&b->all_jobs, &j->node);
+	b->jobs++;
+	b->submitted = true;
+	journal_submit(b->journal, &j->op);
+}
+
+static void
+reap(struct broker *b)
+{
+	struct journal_op *op;
+
+	while ((op = journal_reap(b->journal)) != NULL) {
+		struct job *j = op->user;
+
+		b->jobs--;
+		list_remove(&j->node);
+		j->done(b, j);
+	}
+}
+
+static void
+on_journal(void *arg, short revents)
+{
+	struct broker *b = arg;
+
+	(void)revents;
+	reap(b);
+	end_turn(b);
+}
+
+/* ---- in
+ * ------------------------------------------------------------------------------------------- */
+
+static struct peer *
+peer_from(struct broker *b, struct span rid)
+{
+	struct peer *p = registry_find(&b->reg, rid);
+
+	if (p == NULL) {
+		p = registry_add(&b->reg, rid, broker_now(b));
+		if (p == NULL)
+			b->drops[DROP_PEERS]++;
+	}
+	return p;
+}
+
+/* One message; false: there is none. */
+static bool
+receive(struct broker *b, void *z, zmq_msg_t *rid, zmq_msg_t *m)
+{
+	unsigned parts = 0;
+	struct peer *p;
+
+	if (zmq_msg_recv(rid, z, ZMQ_DONTWAIT) == -1)
+		return false;
+	while (zmq_msg_more(parts == 0 ? rid : m)) {
+		if (zmq_msg_recv(m, z, ZMQ_DONTWAIT) == -1)
+			return false;
+		parts++;
+	}
+	b->received++;
+	if (parts != 1) {
+		b->drops[DROP_MULTIPART]++;
+		return true;
+	}
+	p = peer_from(b, span_of(zmq_msg_data(rid), zmq_msg_size(rid)));
+	if (p == NULL || p->lost != NULL)
+		return true;
+	registry_heard(&b->reg, p, broker_now(b));
+	verbs_handle(b, p, zmq_msg_data(m), zmq_msg_size(m), false);
+	return true;
+}
+
+static void
+on_router(void *arg)
+{
+	struct broker *b = arg;
+	void *z = zsock_resolve(b->router);
+	zmq_msg_t rid, m;
+
+	zmq_msg_init(&rid);
+	zmq_msg_init(&m);
+	for (int i = 0; i < DRAIN && receive(b, z, &rid, &m); i++)
+		continue;
+	zmq_msg_close(&rid);
+	zmq_msg_close(&m);
+	end_turn(b);
+}
+
+/* ---- time
+ * ----------------------------------------------------------------------------------------- */
+
+/* A PONG nobody asked for: the socket knows at once when there is no one to take it. */
+static void
+probe(struct broker *b, struct peer *p)
+{
+	struct env e;
+
+	p->probed = true;
+	if (!p->pinged)
+		return;
+	env_init(&e, ENV_PONG, span_str(""), p->ping_id);
+	env_set_s(&e, ENV_M_EPOCH, span_of(b->epoch, 16));
+	env_set_u(&e, ENV_M_SESSION, p->session);
+	out_env(b, p, &e);
+}
+
+/* Who never PINGs and has nothing with us but a question is not lost, only quiet. */
+static bool
+is_kept(const struct peer *p)
+{
+	return p->nsubs == 0 && (p->puts > 0 || !list_empty(&p->route.asked));
+}
+
+static void
+check_peers(struct broker *b, int64_t now)
+{
+	struct peer *p;
+
+	LIST_EACH (p, &b->reg.ages, struct peer, by_age) {
+		if (now - p->last_ms < PROBE_MS)
+			return;
+		if (now - p->last_ms >= PEER_LOST_MS && !is_kept(p))
+			broker_lost(b, p, "silent");
+		else if (!p->probed)
+			probe(b, p);
+	}
+}
+
+static void
+drain_step(struct broker *b, int64_t now)
+{
+	struct route_stats rs;
+
+	if (!b->draining)
+		return;
+	route_stats(b->route, &rs);
+	if (!b->stopping && ((rs.under_way == 0 && b->jobs == 0) || now >= b->drain_until)) {
+		b->stopping = true;
+		groups_close(b);
+		journal_flush(b->journal);
+		b->submitted = false;
+	}
+	if (b->stopping && b->jobs == 0 && (list_empty(&b->queued) || now >= b->drain_until))
+		loop_stop(b->loop);
+}
+
+static void
+on_tick(struct timer *t)
+{
+	struct broker *b = LIST_ITEM(t, struct broker, tick);
+	int64_t now = broker_now(b);
+
+	/* Had we stood still ourselves, everybody's words would still be waiting to be read. */
+	if (now - b->ticked_ms < 4 * TICK_MS)
+		check_peers(b, now);
+	if (now / 1000 != b->ticked_ms / 1000 && !b->stopping) {
+		groups_tick(b);
+		retain_tick(b);
+	}
+	b->ticked_ms = now;
+	drain_step(b, now);
+	end_turn(b);
+	loop_timer(b->loop, &b->tick, now + (b->draining ? 5 : TICK_MS));
+}
+
+void
+broker_drain(struct broker *b)
+{
+	if (b->draining) {
+		loop_stop(b->loop);
+		return;
+	}
+	log_info("draining", LOG_U("jobs", b->jobs));
+	b->draining = true;
+	b->drain_until = broker_now(b) + b->conf.drain_ms;
+	loop_timer(b->loop, &b->tick, broker_now(b));
+}
+
+/* ---- life
+ * ----------------------------------------------------------------------------------------- */
+
+static int
+open_router(struct broker *b)
+{
+	char *list = xstrdup(b->conf.bind), *save = NULL;
+	const char *endpoint[ENDPOINTS];
+	size_t n = 0;
+
+	for (char *s = strtok_r(list, ",", &save); s != NULL && n < ENDPOINTS;
+	     s = strtok_r(NULL, ",", &save))
+		endpoint[n++] = s;
+	b->router = sock_router(endpoint, n);
+	free(list);
+	return b->router != NULL ? loop_sock(b->loop, b->router, on_router, b) : -1;
+}
+
+/* The states as they are now are on disk before anything can be delivered: a crash from here on is
+ * known as one. */
+static void
+wait_for_journal(struct broker *b)
+{
+	zmq_pollitem_t item = {.fd = journal_fd(b->journal), .events = ZMQ_POLLIN};
+
+	b->submitted = true;
+	groups_turn(b);
+	journal_flush(b->journal);
+	b->submitted = false;
+	for (int i = 0; i < 600 && b->jobs > 0; i++) {
+		reap(b);
+		if (b->jobs > 0)
+			zmq_poll(&item, 1, 100);
+	}
+}
+
+struct broker *
+broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
+{
+	struct broker *b = xcalloc(1, sizeof(*b));
+
+	b->loop = l;
+	b->journal = j;
+	b->conf = *c;
+	b->started_ms = clock_real_ms();
+	uuid_v7(b->epoch, b->started_ms);
+	b->head = journal_head(j);
+	buf_init(&b->scratch, LIMIT_FRAME_RX + LIMIT_HEADER);
+	list_init(&b->all_jobs);
+	list_init(&b->unsent);
+	list_init(&b->queued);
+	list_init(&b->dying);
+	list_init(&b->tails_behind);
+	tail_init(&b->tail, c->max_bytes / 4);
+	registry_init(&b->reg);
+	b->match = match_new();
+	requests_open(b);
+	b->tick.fn = on_tick;
+	b->changed_timer.fn = on_changed_timer;
+	b->flush_timer.fn = on_flush_timer;
+	b->soon_timer.fn = on_soon_timer;
+	if (groups_open(b) != 0)
+		goto fail;
+	wait_for_journal(b);
+	if (open_router(b) != 0 || feed_open(b) != 0)
+		goto fail;
+	b->journal_watch = loop_fd(l, journal_fd(j), ZMQ_POLLIN, on_journal, b);
+	b->ticked_ms = broker_now(b);
+	loop_timer(l, &b->tick, b->ticked_ms + TICK_MS);
+	log_info("broker_up", LOG_S("bind", c->bind), LOG_S("feed", c->feed),
+	    LOG_U("head", b->head), LOG_U("groups", HASH_COUNT(b->groups.all)),
+	    LOG_ID("epoch", b->epoch));
+	return b;
+fail:
+	broker_free(b);
+	return NULL;
+}
+
+/* What the journal took and did not finish is told that it did not. */
+static void
+close_journal(struct broker *b)
+{
+	struct job *j;
+
+	loop_fd_end(b->journal_watch);
+	journal_close(b->journal);
+	while ((j = LIST_FIRST(&b->all_jobs, struct job, node)) != NULL) {
+		list_remove(&j->node);
+		j->op.err = ERR_DRAINING;
+		j->done(b, j);
+	}
+}
+
+void
+broker_free(struct broker *b)
+{
+	struct peer *next;
+
+	if (b == NULL)
+		return;
+	b->ending = b->stopping = true;
+	close_journal(b);
+	if (b->router != NULL)
+		loop_sock_end(b->loop, b->router);
+	for (struct peer *p = b->reg.by_rid; p != NULL; p = next) {
+		next = p->hh.next;
+		p->lost = "end";
+		bury(b, p);
+	}
+	groups_free(b);
+	route_free(b->route);
+	match_free(b->match);
+	tail_fini(&b->tail);
+	registry_fini(&b->reg);
+	feed_close(b);
+	zsock_destroy(&b->router);
+	buf_fini(&b->scratch);
+	loop_timer_clear(b->loop, &b->tick);
+	loop_timer_clear(b->loop, &b->route_timer);
+	loop_timer_clear(b->loop, &b->flush_timer);
+	loop_timer_clear(b->loop, &b->changed_timer);
+	loop_timer_clear(b->loop, &b->soon_timer);
+	free(b);
+}

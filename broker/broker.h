@@ -1,0 +1,108 @@
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+/* The shell round the cores: sockets, journal, loop.  struct broker is what its files share;
+ * nothing else includes it but main.c.  One thread. */
+#include "base/buf.h"
+#include "broker/groups.h"
+#include "broker/journal.h"
+#include "broker/match.h"
+#include "broker/rec.h"
+#include "broker/registry.h"
+#include "broker/route.h"
+#include "proto/env.h"
+#include "proto/loop.h"
+
+/* Why something was dropped: one counter each, shown under `drops` in sys.stats. */
+#define DROPS(X)                                                                       \
+	X(BAD_ENVELOPE, bad_envelope)                                                  \
+	X(BAD_TOPIC, bad_topic) X(TOO_BIG, too_big) X(MULTIPART, multipart)            \
+	    X(UNEXPECTED, unexpected) X(PEERS, too_many_peers) X(PEER_GONE, peer_gone) \
+		X(PEER_SLOW, peer_slow) X(TAIL_CREDIT, tail_credit) X(STALE, stale)    \
+		    X(STALE_ANSWER, stale_answer) X(LATE_ANSWER, late_answer)          \
+			X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory)        \
+			    X(DEAD_UNANNOUNCED, dead_unannounced)
+
+enum drop_reason {
+#define X(id, name) DROP_##id,
+	DROPS(X)
+#undef X
+	    DROP_COUNT
+};
+
+struct broker_conf {
+	const char *bind, *feed; /* comma list; "" = none */
+	size_t max_bytes, peer_bytes;
+	int64_t retain_ms, retain_bytes, idle_ms, drain_ms;
+};
+
+/* An operation of the journal and what to do when it is reaped.  `done` owns and frees it. */
+struct job {
+	struct journal_op op;
+	struct list node; /* broker->all_jobs */
+	void (*done)(struct broker *b, struct job *j);
+};
+
+struct broker {
+	struct broker_conf conf;
+	struct loop *loop;
+	struct journal *journal;
+	struct loop_fd *journal_watch;
+	zsock_t *router, *feed;
+	uint8_t epoch[16];
+	int64_t started_ms;
+
+	struct match *match;
+	struct registry reg;
+	struct route *route;
+	struct groups groups;
+	struct rec_pool recs;
+	struct tail tail;
+	uint64_t head; /* last seq that was distributed */
+
+	/* out.c */
+	struct list unsent, queued, dying;
+	struct buf scratch;
+	/* broker.c: the request being read, so that it is not decoded twice */
+	const struct env *reading;
+	struct span reading_frame;
+	bool submitted, turning, again_soon;
+	struct timer tick, route_timer, flush_timer, changed_timer, soon_timer;
+	int64_t ticked_ms;
+	struct list all_jobs;
+	unsigned jobs;
+	bool draining, stopping, ending, trimming;
+	int64_t drain_until;
+	int signal_fd;
+	/* tails.c */
+	struct list tails_behind;
+	unsigned tails;
+	/* feed.c */
+	uint64_t feed_n;
+	unsigned feed_readers;
+	/* sys.changed */
+	bool changed_services, changed_groups;
+	int64_t changed_at;
+
+	uint64_t verbs[ENV_VERB_COUNT];
+	uint64_t drops[DROP_COUNT];
+	uint64_t errors[ERR_COUNT];
+	uint64_t delivered, fed, received, sent, trimmed;
+	struct log_limit *limits;
+};
+
+/* broker.c */
+struct broker *broker_new(
+    struct loop *l, struct journal *j, const struct broker_conf *c); /* takes j; NULL: logged */
+void broker_free(struct broker *b);  /* closes the journal; NULL is harmless */
+void broker_drain(struct broker *b); /* SIGTERM: ends with loop_stop */
+void broker_submit(struct broker *b, struct job *j);
+void broker_soon(struct broker *b); /* another turn at once: there is more to do */
+void broker_changed(struct broker *b, bool services, bool groups);
+void broker_lost(
+    struct broker *b, struct peer *p, const char *why); /* removed at the end of the turn */
+int64_t broker_now(const struct broker *b);
+
+/* verbs.c: what a peer says */
+void verbs_handle(struct broker *b, struct peer *p, uint8_t *frame, size_t n, bool inside);
+
+#endif

@@ -1,0 +1,231 @@
+#include "broker/ctl.h"
+
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "broker/ctl_impl.h"
+#include "broker/out.h"
+#include "proto/mp.h"
+#include "proto/topic.h"
+
+/* ---- answers
+ * -------------------------------------------------------------------------------------- */
+
+void
+ctl_answer(struct broker *b, const struct ctl_call *c, const struct buf *body)
+{
+	struct peer *p = registry_by_session(&b->reg, c->session);
+	struct env e;
+
+	if (p == NULL)
+		return;
+	if (body->failed) {
+		out_err(b, p, c->id, ERR_TOO_BIG, "the answer is over 16 MiB");
+		return;
+	}
+	env_init(&e, ENV_REP, span_str(""), c->id);
+	e.body = buf_span(body);
+	out_env(b, p, &e);
+}
+
+void
+ctl_refuse(struct broker *b, const struct ctl_call *c, enum err code, const char *text)
+{
+	struct peer *p = registry_by_session(&b->reg, c->session);
+
+	if (p != NULL)
+		out_err(b, p, c->id, code, text);
+}
+
+void
+ctl_invalid(struct broker *b, const struct ctl_call *c, struct faults *f)
+{
+	struct peer *p = registry_by_session(&b->reg, c->session);
+	struct buf d;
+
+	buf_init(&d, LIMIT_HEADER);
+	faults_put(f, &d);
+	if (p != NULL && !d.failed)
+		out_err_detail(b, p, c->id, ERR_INVALID, buf_span(&d));
+	buf_fini(&d);
+}
+
+void
+ctl_put_str(struct buf *out, const char *key, const char *v)
+{
+	mp_put_cstr(out, key);
+	mp_put_cstr(out, v);
+}
+
+void
+ctl_put_span(struct buf *out, const char *key, struct span v)
+{
+	mp_put_cstr(out, key);
+	mp_put_str(out, v);
+}
+
+void
+ctl_put_u(struct buf *out, const char *key, uint64_t v)
+{
+	mp_put_cstr(out, key);
+	mp_put_u64(out, v);
+}
+
+void
+ctl_put_i(struct buf *out, const char *key, int64_t v)
+{
+	mp_put_cstr(out, key);
+	mp_put_i64(out, v);
+}
+
+/* ---- sys.ping.broker, sys.info.broker
+ * ------------------------------------------------------------- */
+
+static void
+ping(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct buf body;
+
+	(void)o;
+	buf_init(&body, 1024);
+	mp_put_map(&body, 3);
+	ctl_put_str(&body, "name", "broker");
+	ctl_put_str(&body, "version", TAXI_VERSION);
+	ctl_put_i(&body, "pid", getpid());
+	ctl_answer(b, c, &body);
+	buf_fini(&body);
+}
+
+static void
+info(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct buf body;
+
+	(void)o;
+	buf_init(&body, 4096);
+	mp_put_map(&body, 6);
+	ctl_put_str(&body, "name", "broker");
+	ctl_put_str(&body, "version", TAXI_VERSION);
+	ctl_put_i(&body, "pid", getpid());
+	ctl_put_str(&body, "about", "The bus: routes requests, keeps and hands out envelopes.");
+	mp_put_cstr(&body, "limits");
+	mp_put_map(&body, 3);
+	ctl_put_u(&body, "maxBytes", b->conf.max_bytes);
+	ctl_put_u(&body, "peerBytes", b->conf.peer_bytes);
+	ctl_put_u(&body, "frame", LIMIT_FRAME);
+	mp_put_cstr(&body, "settings");
+	mp_put_map(&body, 5);
+	ctl_put_str(&body, "bind", b->conf.bind);
+	ctl_put_str(&body, "feed", b->conf.feed);
+	ctl_put_i(&body, "retainMs", b->conf.retain_ms);
+	ctl_put_i(&body, "retainBytes", b->conf.retain_bytes);
+	ctl_put_i(&body, "idleMs", b->conf.idle_ms);
+	ctl_answer(b, c, &body);
+	buf_fini(&body);
+}
+
+/* ---- cursor, claims
+ * ------------------------------------------------------------------------------- */
+
+static void
+cursor(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct span src = doc_str(o, "src");
+	uint8_t *p = NULL;
+	size_t n = 0;
+	struct buf body;
+
+	if (src.n == 0 || src.n > LIMIT_SRC) {
+		ctl_missing(b, c, "/src", "expected a string of 1 to 128 bytes");
+		return;
+	}
+	if (journal_cursor(b->journal, src, &p, &n) != 0) {
+		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
+		return;
+	}
+	buf_init(&body, LIMIT_SRC + LIMIT_CUR + 64);
+	mp_put_map(&body, 2);
+	ctl_put_span(&body, "src", src);
+	mp_put_cstr(&body, "cur");
+	if (p != NULL)
+		mp_put_bin(&body, span_of(p, n));
+	else
+		mp_put_nil(&body);
+	ctl_answer(b, c, &body);
+	buf_fini(&body);
+	free(p);
+}
+
+void
+ctl_missing(struct broker *b, const struct ctl_call *c, const char *pointer, const char *what)
+{
+	struct faults f;
+
+	faults_init(&f);
+	faults_add(&f, pointer, "%s", what);
+	ctl_invalid(b, c, &f);
+	faults_fini(&f);
+}
+
+/* ---- the table
+ * ------------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *topic;
+	ctl_fn *fn; /* NULL: the name is kept for later */
+} calls[] = {
+    {"sys.services", ctl_services},
+    {"sys.peers", ctl_peers},
+    {"sys.stats", ctl_stats},
+    {"sys.groups", ctl_groups},
+    {"sys.groups.set", ctl_groups_set},
+    {"sys.groups.delete", ctl_groups_delete},
+    {"sys.cursor", cursor},
+    {"sys.dead.ls", ctl_dead_ls},
+    {"sys.dead.show", ctl_dead_show},
+    {"sys.dead.drop", ctl_dead_drop},
+    {"sys.claim", ctl_claim},
+    {"sys.claim.forget", ctl_claim_forget},
+    {"sys.ping.broker", ping},
+    {"sys.info.broker", info},
+    {"sys.stats.broker", ctl_stats},
+    {"sys.replay", NULL},
+    {"sys.trace", NULL},
+    {"sys.drain", NULL},
+    {"sys.dead.retry", NULL},
+    {"sys.dead.edit", NULL},
+};
+
+bool
+ctl_is_served(struct span topic)
+{
+	struct span verb = topic_token(topic, 1), name = topic_token(topic, 2);
+
+	return (span_is(verb, "ping") || span_is(verb, "info") || span_is(verb, "stats")) &&
+	       name.p != NULL && !span_is(name, "broker") && !span_is(name, "*") &&
+	       !span_is(name, ">") && topic_token(topic, 3).p == NULL;
+}
+
+void
+ctl_request(struct broker *b, struct peer *p, const struct env *e)
+{
+	struct ctl_call c = {.session = p->session};
+	ctl_fn *fn = NULL;
+	struct doc d;
+
+	memcpy(c.id, e->id, 16);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls) && fn == NULL; i++)
+		if (span_is(e->topic, calls[i].topic))
+			fn = calls[i].fn;
+	if (fn == NULL) {
+		ctl_refuse(b, &c, ERR_NOT_FOUND, "the broker serves no such topic");
+		return;
+	}
+	if (doc_parse(&d, e->body) != 0)
+		ctl_refuse(b, &c, ERR_BAD_ENVELOPE, "body: expected one msgpack object");
+	else if (d.root.type != MSGPACK_OBJECT_MAP && d.root.type != MSGPACK_OBJECT_NIL)
+		ctl_missing(b, &c, "", "expected an object");
+	else
+		fn(b, &c, &d.root);
+	doc_fini(&d);
+}

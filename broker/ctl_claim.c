@@ -1,0 +1,96 @@
+/* sys.claim: whose a path is.  The first claim wins and is kept in the journal. */
+#include "base/die.h"
+#include "broker/ctl_impl.h"
+
+enum { PATH_MAX_BYTES = 1024, NAME_MAX_BYTES = 127 };
+
+struct claim {
+	struct job job;
+	struct ctl_call call;
+	char *path, *name;
+};
+
+static void
+on_done(struct broker *b, struct job *j)
+{
+	struct claim *c = LIST_ITEM(j, struct claim, job);
+	struct buf body;
+
+	if (j->op.err != ERR_OK) {
+		ctl_refuse(b, &c->call, j->op.err,
+		    j->op.err == ERR_BUSY ? "the disk is full" : "the journal failed");
+	} else {
+		buf_init(&body, LIMIT_HEADER);
+		mp_put_map(&body, 2);
+		ctl_put_str(&body, "path", c->path);
+		ctl_put_str(
+		    &body, "name", j->op.kind == JOURNAL_CLAIM ? j->op.u.claim.owner : c->name);
+		ctl_answer(b, &c->call, &body);
+		buf_fini(&body);
+		broker_changed(b, true, false);
+	}
+	free(c->path);
+	free(c->name);
+	free(c);
+}
+
+static void
+submit(struct broker *b, const struct ctl_call *call, enum journal_kind kind, struct span path,
+    struct span name)
+{
+	struct claim *c = xcalloc(1, sizeof(*c));
+
+	c->call = *call;
+	c->path = span_dup(path);
+	c->name = span_dup(name);
+	c->job.op.kind = kind;
+	c->job.op.u.claim.path = span_str(c->path);
+	c->job.op.u.claim.name = span_str(c->name);
+	c->job.done = on_done;
+	broker_submit(b, &c->job);
+}
+
+void
+ctl_claim(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct span path = doc_str(o, "path"), name = doc_str(o, "name");
+
+	if (path.n == 0 || path.n > PATH_MAX_BYTES)
+		ctl_missing(b, c, "/path", "expected a string of 1 to 1024 bytes");
+	else if (name.n == 0 || name.n > NAME_MAX_BYTES)
+		ctl_missing(b, c, "/name", "expected a string of 1 to 127 bytes");
+	else
+		submit(b, c, JOURNAL_CLAIM, path, name);
+}
+
+struct owner {
+	struct span path;
+	char *name;
+};
+
+static void
+find_owner(void *arg, struct span path, struct span name)
+{
+	struct owner *w = arg;
+
+	if (w->name == NULL && span_eq(path, w->path))
+		w->name = span_dup(name);
+}
+
+void
+ctl_claim_forget(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct owner w = {doc_str(o, "path"), NULL};
+
+	if (w.path.n == 0) {
+		ctl_missing(b, c, "/path", "expected a string");
+		return;
+	}
+	if (journal_claims(b->journal, find_owner, &w) != 0)
+		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
+	else if (w.name == NULL)
+		ctl_refuse(b, c, ERR_NOT_FOUND, "nobody has claimed this path");
+	else
+		submit(b, c, JOURNAL_CLAIM_DEL, w.path, span_str(w.name));
+	free(w.name);
+}

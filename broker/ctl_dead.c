@@ -1,0 +1,156 @@
+/* sys.dead.*: dead letters, looked at and dropped. */
+#include "base/clock.h"
+#include "base/die.h"
+#include "broker/ctl_impl.h"
+
+enum { PAGE = 100, PAGE_MOST = 1000, ANSWER_ENOUGH = 1024 * 1024 };
+
+struct list_call {
+	struct buf items;
+	unsigned n, most;
+	uint64_t last;
+	bool more;
+};
+
+static void
+put_item(struct buf *out, const struct journal_dead *d, bool frame)
+{
+	char at[25];
+
+	mp_put_map(out, 8u + (d->key.n ? 1 : 0) + (frame ? 1 : 0));
+	ctl_put_u(out, "dead", d->no);
+	ctl_put_span(out, "group", d->group);
+	ctl_put_u(out, "seq", d->seq);
+	mp_put_cstr(out, "id");
+	mp_put_bin(out, span_of(d->id, 16));
+	ctl_put_span(out, "topic", d->topic);
+	if (d->key.n > 0)
+		ctl_put_span(out, "key", d->key);
+	ctl_put_span(out, "reason", d->reason);
+	ctl_put_u(out, "tries", d->tries);
+	ctl_put_str(out, "at", clock_rfc3339(d->at_ms, at));
+	if (frame) {
+		mp_put_cstr(out, "frame");
+		mp_put_bin(out, d->frame);
+	}
+}
+
+static bool
+on_item(void *arg, const struct journal_dead *d)
+{
+	struct list_call *l = arg;
+
+	if (l->n == l->most || l->items.n > ANSWER_ENOUGH) {
+		l->more = true;
+		return false;
+	}
+	put_item(&l->items, d, false);
+	l->last = d->no;
+	l->n++;
+	return true;
+}
+
+void
+ctl_dead_ls(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	int64_t after = doc_i64(o, "after", 0), limit = doc_i64(o, "limit", PAGE);
+	struct list_call l = {.most = (unsigned)(limit < 1           ? 1
+						 : limit > PAGE_MOST ? PAGE_MOST
+								     : limit)};
+	struct buf body;
+
+	buf_init(&l.items, CTL_BODY_MAX);
+	buf_init(&body, CTL_BODY_MAX);
+	if (journal_dead_each(b->journal, doc_str(o, "group"), after > 0 ? (uint64_t)after : 0,
+		on_item, &l) != 0) {
+		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
+	} else {
+		mp_put_map(&body, 2);
+		mp_put_cstr(&body, "items");
+		mp_put_array(&body, l.n);
+		buf_put(&body, l.items.p, l.items.n);
+		mp_put_cstr(&body, "next");
+		if (l.more)
+			mp_put_u64(&body, l.last);
+		else
+			mp_put_nil(&body);
+		body.failed |= l.items.failed;
+		ctl_answer(b, c, &body);
+	}
+	buf_fini(&l.items);
+	buf_fini(&body);
+}
+
+static bool
+first_only(void *arg, const struct journal_dead *d)
+{
+	struct list_call *l = arg;
+
+	l->last = d->no;
+	put_item(&l->items, d, true);
+	return false;
+}
+
+void
+ctl_dead_show(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	int64_t no = doc_i64(o, "dead", 0);
+	struct list_call l = {0};
+
+	if (no <= 0) {
+		ctl_missing(b, c, "/dead", "expected the number of a dead letter");
+		return;
+	}
+	buf_init(&l.items, LIMIT_FRAME_RX - LIMIT_HEADER);
+	if (journal_dead_each(
+		b->journal, (struct span){NULL, 0}, (uint64_t)no - 1, first_only, &l) != 0)
+		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
+	else if (l.last != (uint64_t)no)
+		ctl_refuse(b, c, ERR_NOT_FOUND, "no such dead letter");
+	else
+		ctl_answer(b, c, &l.items);
+	buf_fini(&l.items);
+}
+
+struct dropping {
+	struct job job;
+	struct ctl_call call;
+};
+
+static void
+on_dropped(struct broker *b, struct job *j)
+{
+	struct dropping *d = LIST_ITEM(j, struct dropping, job);
+	struct buf body;
+
+	if (j->op.err == ERR_NOT_FOUND) {
+		ctl_refuse(b, &d->call, ERR_NOT_FOUND, "no such dead letter");
+	} else if (j->op.err != ERR_OK) {
+		ctl_refuse(b, &d->call, j->op.err, "the journal failed");
+	} else {
+		buf_init(&body, 64);
+		mp_put_map(&body, 1);
+		ctl_put_u(&body, "dead", j->op.u.dead.no);
+		ctl_answer(b, &d->call, &body);
+		buf_fini(&body);
+	}
+	free(d);
+}
+
+void
+ctl_dead_drop(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	int64_t no = doc_i64(o, "dead", 0);
+	struct dropping *d;
+
+	if (no <= 0) {
+		ctl_missing(b, c, "/dead", "expected the number of a dead letter");
+		return;
+	}
+	d = xcalloc(1, sizeof(*d));
+	d->call = *c;
+	d->job.op.kind = JOURNAL_DEAD_DROP;
+	d->job.op.u.dead.no = (uint64_t)no;
+	d->job.done = on_dropped;
+	broker_submit(b, &d->job);
+}

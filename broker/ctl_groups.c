@@ -1,0 +1,243 @@
+/* sys.groups, sys.groups.set, sys.groups.delete. */
+#include "base/clock.h"
+#include "base/die.h"
+#include "base/str.h"
+#include "broker/ctl_impl.h"
+#include "proto/topic.h"
+
+static const char *
+state_name(const struct owed_group *g, const struct group_stats *s)
+{
+	switch (g->set.paused) {
+	case GROUP_PAUSED: return "paused";
+	case GROUP_PAUSED_IDLE: return "paused-idle";
+	case GROUP_PAUSED_OWED: return "paused-owed";
+	case GROUP_RUNS: break;
+	}
+	return s->workers > 0 ? "active" : "idle";
+}
+
+struct first {
+	const struct owed_group *g;
+	int64_t at_ms;
+};
+
+static bool
+first_owed(void *arg, const struct journal_row *r)
+{
+	struct first *f = arg;
+
+	if (!topic_match(span_str(f->g->set.pattern), r->topic))
+		return true;
+	f->at_ms = r->at_ms;
+	return false;
+}
+
+/* Age of the oldest owed record: what is read knows it, else one page of the journal is looked at.
+ */
+static int64_t
+oldest_ms(const struct broker *b, const struct owed_group *g, const struct group_stats *s)
+{
+	struct first f = {g, s->oldest_ms};
+	int64_t age;
+
+	if (s->owed <= 0)
+		return 0;
+	if (f.at_ms == 0 && journal_read(b->journal, s->floor + 1, first_owed, &f) == 0)
+		return 0;
+	age = f.at_ms ? clock_real_ms() - f.at_ms : 0;
+	return age > 0 ? age : 0;
+}
+
+static void
+put_group(const struct broker *b, const struct owed_group *g, struct buf *out)
+{
+	struct group_stats s;
+
+	group_stats(g->core, b->head, &s);
+	mp_put_map(out, 20);
+	ctl_put_str(out, "group", g->name);
+	ctl_put_str(out, "pattern", g->set.pattern);
+	ctl_put_str(out, "state", state_name(g, &s));
+	ctl_put_u(out, "next", group_is_live(g->core) ? b->head + 1 : group_read(g->core));
+	ctl_put_u(out, "floor", s.floor);
+	ctl_put_i(out, "owed", s.owed > 0 ? s.owed : 0);
+	ctl_put_u(out, "inFlight", s.in_flight);
+	ctl_put_u(out, "workers", s.workers);
+	ctl_put_u(out, "tries", g->set.tries);
+	ctl_put_i(out, "ackMs", g->set.ack_ms);
+	ctl_put_i(out, "idleMs", g->set.idle_ms);
+	ctl_put_i(out, "maxOwed", g->set.max_owed);
+	ctl_put_i(out, "oldestMs", oldest_ms(b, g, &s));
+	mp_put_cstr(out, "blocked");
+	mp_put_bool(out, s.blocked);
+	ctl_put_u(out, "delivered", s.delivered);
+	ctl_put_u(out, "acked", s.acked);
+	ctl_put_u(out, "redelivered", s.redelivered);
+	ctl_put_u(out, "dead", s.dead);
+	ctl_put_u(out, "dropped", s.dropped);
+	ctl_put_u(out, "stale", s.stale);
+}
+
+void
+ctl_groups(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct span only = doc_str(o, "group");
+	struct buf body;
+	unsigned n = 0;
+
+	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+		n += g->core && (only.p == NULL || span_is(only, g->name)) ? 1 : 0;
+	if (only.p != NULL && n == 0) {
+		ctl_refuse(b, c, ERR_NOT_FOUND, "no such group");
+		return;
+	}
+	buf_init(&body, CTL_BODY_MAX);
+	mp_put_map(&body, 2);
+	ctl_put_u(&body, "head", b->head);
+	mp_put_cstr(&body, "groups");
+	mp_put_array(&body, n);
+	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+		if (g->core && (only.p == NULL || span_is(only, g->name)))
+			put_group(b, g, &body);
+	ctl_answer(b, c, &body);
+	buf_fini(&body);
+}
+
+/* ---- set
+ * ------------------------------------------------------------------------------------------ */
+
+static void
+on_done(struct broker *b, void *arg, enum err err, struct owed_group *g)
+{
+	struct ctl_call *c = arg;
+	struct buf body;
+
+	if (err != ERR_OK) {
+		ctl_refuse(b, c, err,
+		    err == ERR_BUSY ? "the disk is full" : "the group could not be changed");
+	} else {
+		buf_init(&body, LIMIT_HEADER);
+		put_group(b, g, &body);
+		ctl_answer(b, c, &body);
+		buf_fini(&body);
+	}
+	free(c);
+}
+
+static int64_t
+take_i64(const msgpack_object *o, const char *key, int64_t min, int64_t max, int64_t def,
+    struct faults *f)
+{
+	const msgpack_object *v = doc_get(o, key);
+	int64_t n = doc_i64(o, key, INT64_MIN);
+	char pointer[32];
+
+	if (v == NULL)
+		return def;
+	if (n >= min && n <= max)
+		return n;
+	snprintf(pointer, sizeof(pointer), "/%s", key);
+	faults_add(
+	    f, pointer, "expected an integer from %lld to %lld", (long long)min, (long long)max);
+	return def;
+}
+
+static void
+take_settings(struct group_settings *s, const msgpack_object *o, struct faults *f)
+{
+	const msgpack_object *pattern = doc_get(o, "pattern"), *paused = doc_get(o, "paused");
+
+	s->tries = (uint32_t)take_i64(o, "tries", 1, 1000, s->tries, f);
+	s->ack_ms = take_i64(o, "ackMs", 1, 86400000, s->ack_ms, f);
+	s->idle_ms = take_i64(o, "idleMs", 0, INT64_MAX, s->idle_ms, f);
+	s->max_owed = take_i64(o, "maxOwed", 0, INT64_MAX, s->max_owed, f);
+	if (paused != NULL && paused->type != MSGPACK_OBJECT_BOOLEAN)
+		faults_add(f, "/paused", "expected true or false");
+	else if (paused != NULL)
+		s->paused = paused->via.boolean ? GROUP_PAUSED : GROUP_RUNS;
+	if (pattern == NULL)
+		return;
+	if (!groups_can_be_owed(doc_span(pattern)) ||
+	    !str_copy(s->pattern, sizeof(s->pattern), doc_span(pattern)))
+		faults_add(f, "/pattern", "expected a pattern of durable topics");
+}
+
+static struct owed_group *
+named(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct span name = doc_str(o, "group");
+	struct owed_group *g = name.n > 0 ? groups_find(b, name) : NULL;
+
+	if (name.n == 0)
+		ctl_missing(b, c, "/group", "expected the name of a group");
+	else if (g == NULL || g->core == NULL || g->deleting)
+		ctl_refuse(b, c, ERR_NOT_FOUND, "no such group");
+	return g && g->core && !g->deleting ? g : NULL;
+}
+
+static struct ctl_call *
+keep(const struct ctl_call *c)
+{
+	struct ctl_call *k = xcalloc(1, sizeof(*k));
+
+	*k = *c;
+	return k;
+}
+
+void
+ctl_groups_set(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct owed_group *g = named(b, c, o);
+	struct group_settings s;
+	struct faults f;
+
+	if (g == NULL)
+		return;
+	s = g->set;
+	faults_init(&f);
+	take_settings(&s, o, &f);
+	if (f.n > 0)
+		ctl_invalid(b, c, &f);
+	else
+		groups_set(b, g, &s, on_done, keep(c));
+	faults_fini(&f);
+}
+
+struct deletion {
+	struct ctl_call call;
+	char name[LIMIT_GROUP + 1];
+};
+
+static void
+on_deleted(struct broker *b, void *arg, enum err err, struct owed_group *g)
+{
+	struct deletion *d = arg;
+	struct buf body;
+
+	(void)g;
+	if (err != ERR_OK) {
+		ctl_refuse(b, &d->call, err, "the group could not be deleted");
+	} else {
+		buf_init(&body, 256);
+		mp_put_map(&body, 1);
+		ctl_put_str(&body, "group", d->name);
+		ctl_answer(b, &d->call, &body);
+		buf_fini(&body);
+	}
+	free(d);
+}
+
+void
+ctl_groups_delete(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct owed_group *g = named(b, c, o);
+	struct deletion *d;
+
+	if (g == NULL)
+		return;
+	d = xcalloc(1, sizeof(*d));
+	d->call = *c;
+	memcpy(d->name, g->name, sizeof(d->name));
+	groups_delete(b, g, on_deleted, d);
+}

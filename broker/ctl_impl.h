@@ -1,0 +1,30 @@
+#ifndef BROKER_CTL_IMPL_H
+#define BROKER_CTL_IMPL_H
+/* What the files of ctl share.  Nobody else includes this. */
+#include <stdlib.h>
+
+#include "broker/ctl.h"
+#include "proto/doc.h"
+#include "proto/faults.h"
+#include "proto/mp.h"
+
+#define CTL_BODY_MAX (LIMIT_FRAME - LIMIT_HEADER)
+
+/* `o` is the decoded body: a map or nil. */
+typedef void ctl_fn(struct broker *b, const struct ctl_call *c, const msgpack_object *o);
+
+ctl_fn ctl_services, ctl_peers, ctl_stats;            /* ctl_look.c, ctl_stats.c */
+ctl_fn ctl_groups, ctl_groups_set, ctl_groups_delete; /* ctl_groups.c */
+ctl_fn ctl_dead_ls, ctl_dead_show, ctl_dead_drop;     /* ctl_dead.c */
+ctl_fn ctl_claim, ctl_claim_forget;                   /* ctl_claim.c */
+
+void ctl_invalid(struct broker *b, const struct ctl_call *c, struct faults *f);
+/* INVALID with one fault. */
+void ctl_missing(struct broker *b, const struct ctl_call *c, const char *pointer, const char *what);
+
+void ctl_put_str(struct buf *out, const char *key, const char *v);
+void ctl_put_span(struct buf *out, const char *key, struct span v);
+void ctl_put_u(struct buf *out, const char *key, uint64_t v);
+void ctl_put_i(struct buf *out, const char *key, int64_t v);
+
+#endif

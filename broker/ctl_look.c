@@ -1,0 +1,168 @@
+/* sys.services and sys.peers. */
+#include "base/clock.h"
+#include "base/die.h"
+#include "broker/ctl_impl.h"
+#include "proto/digest.h"
+
+/* Subscriptions that say the same count as one entry with several workers. */
+struct entry {
+	UT_hash_handle hh;
+	struct {
+		enum sub_kind kind;
+		const struct desc *desc;
+		const struct owed_group *group;
+		uint8_t digest[32]; /* of the pattern */
+	} key;
+	const struct sub *sub;
+	unsigned workers;
+};
+
+static void
+put_entry(struct buf *out, const struct sub *s, const struct owed_group *g, unsigned workers)
+{
+	static const char *const kinds[] = {
+	    [SUB_SERVE] = "serve", [SUB_GROUP] = "group", [SUB_TAIL] = "ephemeral"};
+
+	mp_put_map(out, g ? 7 : 6);
+	ctl_put_span(out, "pattern", s ? s->pattern : span_str(g->set.pattern));
+	ctl_put_str(out, "kind", kinds[s ? s->kind : SUB_GROUP]);
+	if (g != NULL)
+		ctl_put_str(out, "group", g->name);
+	mp_put_cstr(out, "desc");
+	if (s != NULL && s->desc != NULL)
+		buf_put(out, s->desc->body.p, s->desc->body.n);
+	else
+		mp_put_nil(out);
+	ctl_put_str(out, "identity", "local");
+	ctl_put_u(out, "workers", workers);
+	mp_put_cstr(out, "live");
+	mp_put_bool(out, workers > 0);
+}
+
+static void
+count_sub(struct entry **all, const struct sub *s)
+{
+	struct entry *e, key = {0};
+
+	key.key.kind = s->kind;
+	key.key.desc = s->desc;
+	key.key.group = s->group;
+	digest_parts(key.key.digest, &s->pattern, 1);
+	HASH_FIND(hh, *all, &key.key, sizeof(key.key), e);
+	if (e == NULL) {
+		e = xcalloc(1, sizeof(*e));
+		e->key = key.key;
+		e->sub = s;
+		HASH_ADD(hh, *all, key, sizeof(e->key), e);
+	}
+	e->workers++;
+}
+
+struct claims {
+	struct buf items;
+	unsigned n;
+};
+
+static void
+on_claim(void *arg, struct span path, struct span name)
+{
+	struct claims *l = arg;
+
+	mp_put_map(&l->items, 2);
+	ctl_put_span(&l->items, "path", path);
+	ctl_put_span(&l->items, "name", name);
+	l->n++;
+}
+
+static void
+put_claims(const struct broker *b, struct buf *out)
+{
+	struct claims l = {.n = 0};
+
+	buf_init(&l.items, CTL_BODY_MAX);
+	if (journal_claims(b->journal, on_claim, &l) != 0)
+		l.items.failed = true;
+	mp_put_cstr(out, "claims");
+	mp_put_array(out, l.n);
+	buf_put(out, l.items.p, l.items.n);
+	out->failed |= l.items.failed;
+	buf_fini(&l.items);
+}
+
+static unsigned
+unworked(const struct broker *b)
+{
+	unsigned n = 0;
+
+	for (const struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+		n += g->core && g->subs == 0 ? 1 : 0;
+	return n;
+}
+
+void
+ctl_services(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct entry *all = NULL, *e, *tmp;
+	struct buf body;
+
+	(void)o;
+	for (const struct peer *p = b->reg.by_rid; p != NULL; p = p->hh.next) {
+		const struct sub *s;
+
+		LIST_EACH (s, &p->subs, struct sub, by_peer)
+			if (!s->closing)
+				count_sub(&all, s);
+	}
+	buf_init(&body, CTL_BODY_MAX);
+	mp_put_map(&body, 2);
+	mp_put_cstr(&body, "services");
+	mp_put_array(&body, HASH_COUNT(all) + unworked(b));
+	HASH_ITER (hh, all, e, tmp) {
+		put_entry(&body, e->sub, e->sub->group, e->workers);
+		HASH_DEL(all, e);
+		free(e);
+	}
+	for (const struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+		if (g->core && g->subs == 0)
+			put_entry(&body, NULL, g, 0);
+	put_claims(b, &body);
+	ctl_answer(b, c, &body);
+	buf_fini(&body);
+}
+
+static uint64_t
+in_flight(const struct peer *p)
+{
+	uint64_t n = p->route.serving;
+	const struct sub *s;
+
+	LIST_EACH (s, &p->subs, struct sub, by_peer)
+		if (s->kind == SUB_GROUP && group_worker(s->group->core, p->session) != NULL)
+			n += group_worker_holds(group_worker(s->group->core, p->session));
+	return n;
+}
+
+void
+ctl_peers(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	int64_t now = broker_now(b), real = clock_real_ms();
+	struct buf body;
+
+	(void)o;
+	buf_init(&body, CTL_BODY_MAX);
+	mp_put_map(&body, 1);
+	mp_put_cstr(&body, "peers");
+	mp_put_array(&body, b->reg.npeers);
+	for (const struct peer *p = b->reg.by_rid; p != NULL; p = p->hh.next) {
+		mp_put_map(&body, 7);
+		ctl_put_u(&body, "session", p->session);
+		ctl_put_str(&body, "identity", "local");
+		ctl_put_u(&body, "subs", p->nsubs);
+		ctl_put_u(&body, "inFlight", in_flight(p));
+		ctl_put_u(&body, "bytes", p->queue_bytes + p->put_bytes + p->route.bytes);
+		ctl_put_i(&body, "sinceMs", real - (now - p->since_ms));
+		ctl_put_i(&body, "lastMs", now - p->last_ms);
+	}
+	ctl_answer(b, c, &body);
+	buf_fini(&body);
+}

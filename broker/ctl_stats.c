@@ -1,0 +1,137 @@
+/* sys.stats. */
+#include "base/clock.h"
+#include "broker/ctl_impl.h"
+
+struct row {
+	const char *name;
+	uint64_t n;
+};
+
+static void
+put_rows(struct buf *out, const struct row *rows, size_t n)
+{
+	mp_put_map(out, n);
+	for (size_t i = 0; i < n; i++)
+		ctl_put_u(out, rows[i].name, rows[i].n);
+}
+#define PUT_ROWS(out, rows) put_rows((out), (rows), sizeof(rows) / sizeof(*(rows)))
+
+static void
+put_counters(const struct broker *b, const struct journal_stats *js, const struct route_stats *rs,
+    struct buf *out)
+{
+	const struct row rows[] = {
+	    {"received", b->received},
+	    {"sent", b->sent},
+	    {"delivered", b->delivered},
+	    {"fed", b->fed},
+	    {"feedN", b->feed_n},
+	    {"peers", b->reg.npeers},
+	    {"groups", HASH_COUNT(b->groups.all)},
+	    {"tails", b->tails},
+	    {"requests", rs->requests},
+	    {"answered", rs->answered},
+	    {"failed", rs->failed},
+	    {"tried_again", rs->again},
+	    {"under_way", rs->under_way},
+	    {"waiting", rs->waiting},
+	    {"ghosts", rs->ghosts},
+	    {"pools", rs->pools},
+	    {"commits", js->commits},
+	    {"records", js->records},
+	    {"repeats", js->repeats},
+	    {"damaged", js->damaged},
+	    {"trimmed", b->trimmed},
+	    {"dead_retries", b->groups.dead_retries},
+	    {"store_failed", journal_failed(b->journal)},
+	    {"match_nodes", match_nodes(b->match)},
+	    {"sessions", b->reg.last_session},
+	};
+
+	mp_put_cstr(out, "counters");
+	PUT_ROWS(out, rows);
+}
+
+static void
+put_bytes(const struct broker *b, const struct journal_stats *js, const struct route_stats *rs,
+    struct buf *out)
+{
+	const struct row rows[] = {
+	    {"limit", b->conf.max_bytes},
+	    {"committing", journal_queued_bytes(b->journal)},
+	    {"requests", rs->bytes},
+	    {"records", b->recs.bytes},
+	    {"tail", b->tail.bytes},
+	    {"file", js->file_bytes},
+	    {"kept", js->kept_bytes},
+	    {"stored", js->bytes},
+	};
+
+	mp_put_cstr(out, "bytes");
+	PUT_ROWS(out, rows);
+}
+
+static void
+put_drops(const struct broker *b, struct buf *out)
+{
+	const struct row rows[] = {
+#define X(id, name) {#name, b->drops[DROP_##id]},
+	    DROPS(X)
+#undef X
+	};
+
+	mp_put_cstr(out, "drops");
+	PUT_ROWS(out, rows);
+}
+
+static void
+put_verbs(const struct broker *b, struct buf *out)
+{
+	mp_put_cstr(out, "verbs");
+	mp_put_map(out, ENV_VERB_COUNT - 1);
+	for (int v = 1; v < ENV_VERB_COUNT; v++)
+		ctl_put_u(out, env_verb_name((enum env_verb)v), b->verbs[v]);
+	mp_put_cstr(out, "errors");
+	mp_put_map(out, ERR_COUNT - 1);
+	for (int e = 1; e < ERR_COUNT; e++)
+		ctl_put_u(out, err_name((enum err)e), b->errors[e]);
+}
+
+void
+ctl_stats(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct loop_stats ls = loop_stats(b->loop);
+	struct journal_stats js;
+	struct route_stats rs;
+	struct buf body;
+
+	(void)o;
+	journal_stats(b->journal, &js);
+	route_stats(b->route, &rs);
+	buf_init(&body, 65536);
+	mp_put_map(&body, 11);
+	ctl_put_str(&body, "name", "broker");
+	ctl_put_str(&body, "version", TAXI_VERSION);
+	mp_put_cstr(&body, "epoch");
+	mp_put_bin(&body, span_of(b->epoch, 16));
+	ctl_put_i(&body, "uptimeMs", clock_real_ms() - b->started_ms);
+	ctl_put_u(&body, "head", b->head);
+	put_counters(b, &js, &rs, &body);
+	put_drops(b, &body);
+	put_bytes(b, &js, &rs, &body);
+	put_verbs(b, &body);
+	mp_put_cstr(&body, "latency");
+	mp_put_map(&body, 2);
+	mp_put_cstr(&body, "fsyncUs");
+	put_rows(&body,
+	    (struct row[]){
+		{"p50", js.fsync_us_p50}, {"p99", js.fsync_us_p99}, {"max", js.fsync_us_max}},
+	    3);
+	mp_put_cstr(&body, "loopUs");
+	put_rows(&body,
+	    (struct row[]){{"max", (uint64_t)ls.max_callback_us}, {"slow", ls.slow},
+		{"lateMs", (uint64_t)ls.max_late_ms}},
+	    3);
+	ctl_answer(b, c, &body);
+	buf_fini(&body);
+}

@@ -1,0 +1,67 @@
+#include "broker/feed.h"
+
+#include "broker/out.h"
+#include "proto/sock.h"
+
+/* XPUB tells of the first reader of a topic and of the last that left. */
+static void
+on_feed(void *arg)
+{
+	struct broker *b = arg;
+	zmq_msg_t m;
+
+	for (int i = 0; i < 256; i++) {
+		const uint8_t *p;
+
+		zmq_msg_init(&m);
+		if (zmq_msg_recv(&m, zsock_resolve(b->feed), ZMQ_DONTWAIT) == -1) {
+			zmq_msg_close(&m);
+			return;
+		}
+		p = zmq_msg_data(&m);
+		if (zmq_msg_size(&m) > 0 && p[0] == 1)
+			b->feed_readers++;
+		else if (zmq_msg_size(&m) > 0 && p[0] == 0 && b->feed_readers > 0)
+			b->feed_readers--;
+		zmq_msg_close(&m);
+	}
+}
+
+int
+feed_open(struct broker *b)
+{
+	if (b->conf.feed[0] == '\0')
+		return 0;
+	b->feed = sock_xpub(b->conf.feed);
+	return b->feed != NULL ? loop_sock(b->loop, b->feed, on_feed, b) : -1;
+}
+
+void
+feed_close(struct broker *b)
+{
+	if (b->feed != NULL)
+		loop_sock_end(b->loop, b->feed);
+	zsock_destroy(&b->feed);
+}
+
+void
+feed_send(struct broker *b, const struct rec *r)
+{
+	static const uint8_t local[] = {0xa5, 'l', 'o', 'c', 'a', 'l'};
+	struct env e;
+
+	b->feed_n++;
+	if (b->feed_readers == 0)
+		return;
+	env_init(&e, ENV_MSG, r->topic, r->id);
+	env_set_u(&e, ENV_M_N, b->feed_n);
+	env_set_s(&e, ENV_M_FROM, span_of(local, sizeof(local)));
+	env_set_s(&e, ENV_M_AS, r->as);
+	if (r->seq != 0)
+		env_set_u(&e, ENV_M_SEQ, r->seq);
+	e.body = rec_frame(r);
+	buf_reset(&b->scratch);
+	if (env_encode(&e, &b->scratch) == ERR_OK &&
+	    sock_send(b->feed, r->topic, buf_span(&b->scratch)) == 0)
+		b->fed++;
+}

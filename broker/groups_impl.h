@@ -1,0 +1,28 @@
+#ifndef BROKER_GROUPS_IMPL_H
+#define BROKER_GROUPS_IMPL_H
+/* What the files of the groups' shell share.  Nobody else includes this. */
+#include "broker/broker.h"
+
+/* groups.c */
+struct group *groups_core_new(struct owed_group *g, uint64_t next);
+void groups_end(struct broker *b, struct owed_group *g); /* with its subscriptions */
+
+/* groups_feed.c */
+void groups_feed_deliver(void *arg, void *user, const struct group_item *it);
+void groups_feed_drop(void *arg, void *frame);
+/* Start counting what g is owed in (from, to]. */
+void groups_feed_count(struct owed_group *g, uint64_t from, uint64_t to);
+
+/* groups_save.c */
+void groups_save_dead(void *arg, const struct group_item *it, struct span reason);
+void groups_save_soon(struct owed_group *g);
+void groups_save_turn(struct broker *b);
+void groups_save_tick(struct broker *b);
+void groups_save_free(struct broker *b);
+
+/* groups_settings.c */
+void groups_settings_put(const struct group_settings *s, struct buf *out);
+int groups_settings_get(struct group_settings *s, struct span raw);
+struct group_conf groups_settings_conf(const struct owed_group *g);
+
+#endif

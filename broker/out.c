@@ -1,0 +1,213 @@
+#include "broker/out.h"
+
+#include <stdlib.h>
+
+#include "base/die.h"
+#include "base/log.h"
+#include "proto/sock.h"
+
+struct queued {
+	struct list node;
+	size_t n;
+	uint8_t frame[];
+};
+
+/* The head of the message may be large only together with the body; both are copied into one
+ * message. */
+static int
+send_message(struct broker *b, const struct peer *p, struct span head, struct span body)
+{
+	void *z = zsock_resolve(b->router);
+	zmq_msg_t m;
+
+	if (zmq_send(z, p->rid, p->nrid, ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1)
+		return -1;
+	if (zmq_msg_init_size(&m, head.n + body.n) != 0) {
+		/* Half a message was begun: an empty one is what the peer drops as unreadable. */
+		zmq_msg_init(&m);
+		head.n = body.n = 0;
+		b->drops[DROP_NO_MEMORY]++;
+	}
+	if (head.n > 0)
+		memcpy(zmq_msg_data(&m), head.p, head.n);
+	if (body.n > 0)
+		memcpy((uint8_t *)zmq_msg_data(&m) + head.n, body.p, body.n);
+	if (zmq_msg_send(&m, z, ZMQ_DONTWAIT) == -1) {
+		zmq_msg_close(&m);
+		return -1;
+	}
+	b->sent++;
+	return 0;
+}
+
+static void
+enqueue(struct broker *b, struct peer *p, struct span head, struct span body)
+{
+	size_t n = head.n + body.n;
+	struct queued *q;
+
+	if (n > b->conf.peer_bytes || p->queue_bytes > b->conf.peer_bytes - n ||
+	    (q = malloc(sizeof(*q) + n)) == NULL) {
+		b->drops[DROP_PEER_SLOW]++;
+		broker_lost(b, p, "slow");
+		return;
+	}
+	q->n = n;
+	memcpy(q->frame, head.p, head.n);
+	if (body.n > 0)
+		memcpy(q->frame + head.n, body.p, body.n);
+	if (list_empty(&p->queue))
+		list_push_back(&b->queued, &p->queued);
+	list_push_back(&p->queue, &q->node);
+	p->queue_bytes += n;
+}
+
+static void
+send_now(struct broker *b, struct peer *p, struct span head, struct span body)
+{
+	if (list_empty(&p->queue) && send_message(b, p, head, body) == 0)
+		return;
+	if (list_empty(&p->queue) && zmq_errno() != EAGAIN) {
+		b->drops[DROP_PEER_GONE]++;
+		broker_lost(b, p, "unreachable");
+		return;
+	}
+	enqueue(b, p, head, body);
+}
+
+static void
+flush_pack(struct broker *b, struct peer *p)
+{
+	struct span none = {NULL, 0};
+
+	list_remove(&p->unsent);
+	if (pack_count(&p->pack) == 0)
+		return;
+	if (p->lost == NULL)
+		send_now(b, p, pack_frame(&p->pack), none);
+	pack_reset(&p->pack);
+}
+
+static void
+out(struct broker *b, struct peer *p, struct span head, struct span body)
+{
+	if (p->lost != NULL) {
+		b->drops[DROP_PEER_GONE]++;
+		return;
+	}
+	if (!p->packs || body.n > 0 || !pack_takes(head.n)) {
+		flush_pack(b, p);
+		send_now(b, p, head, body);
+		return;
+	}
+	if (!pack_has_room(&p->pack, head.n))
+		flush_pack(b, p);
+	if (pack_count(&p->pack) == 0)
+		list_push_back(&b->unsent, &p->unsent);
+	pack_add(&p->pack, head);
+}
+
+void
+out_frame(struct broker *b, struct peer *p, struct span frame)
+{
+	out(b, p, frame, (struct span){NULL, 0});
+}
+
+void
+out_env(struct broker *b, struct peer *p, const struct env *e)
+{
+	bool big = e->body.n > 0 && !(p->packs && pack_takes(e->body.n + LIMIT_HEADER));
+	struct env head = *e;
+
+	if (big)
+		head.body = (struct span){NULL, 0};
+	buf_reset(&b->scratch);
+	if (env_encode(&head, &b->scratch) != ERR_OK) {
+		b->drops[DROP_TOO_BIG]++;
+		return;
+	}
+	out(b, p, buf_span(&b->scratch), big ? e->body : (struct span){NULL, 0});
+}
+
+void
+out_ok(struct broker *b, struct peer *p, const uint8_t id[16])
+{
+	struct env e;
+
+	env_init(&e, ENV_OK, span_str(""), id);
+	out_env(b, p, &e);
+}
+
+void
+out_err(struct broker *b, struct peer *p, const uint8_t id[16], enum err code, const char *text)
+{
+	b->errors[code]++;
+	buf_reset(&b->scratch);
+	if (env_encode_err(&b->scratch, id, code, text) == ERR_OK)
+		out_frame(b, p, buf_span(&b->scratch));
+}
+
+void
+out_err_detail(
+    struct broker *b, struct peer *p, const uint8_t id[16], enum err code, struct span detail)
+{
+	struct env e;
+
+	b->errors[code]++;
+	env_init(&e, ENV_ERR, span_str(""), id);
+	env_set_s(&e, ENV_M_CODE, span_str(err_name(code)));
+	env_set_s(&e, ENV_M_RETRY, span_str(err_retry_name(code)));
+	env_set_s(&e, ENV_M_DETAIL, detail);
+	out_env(b, p, &e);
+}
+
+static void
+flush_queue(struct broker *b, struct peer *p)
+{
+	struct queued *q;
+
+	while (p->lost == NULL && (q = LIST_FIRST(&p->queue, struct queued, node)) != NULL) {
+		if (send_message(b, p, span_of(q->frame, q->n), (struct span){NULL, 0}) != 0) {
+			if (zmq_errno() != EAGAIN)
+				broker_lost(b, p, "unreachable");
+			return;
+		}
+		p->queue_bytes -= q->n;
+		list_remove(&q->node);
+		free(q);
+	}
+	list_remove(&p->queued);
+}
+
+void
+out_flush(struct broker *b)
+{
+	struct peer *p;
+
+	LIST_EACH (p, &b->unsent, struct peer, unsent)
+		flush_pack(b, p);
+	LIST_EACH (p, &b->queued, struct peer, queued)
+		flush_queue(b, p);
+}
+
+void
+out_discard(struct broker *b, struct peer *p)
+{
+	struct queued *q;
+
+	LIST_EACH (q, &p->queue, struct queued, node) {
+		b->drops[DROP_PEER_GONE]++;
+		list_remove(&q->node);
+		free(q);
+	}
+	p->queue_bytes = 0;
+	list_remove(&p->queued);
+	list_remove(&p->unsent);
+	pack_reset(&p->pack);
+}
+
+bool
+out_is_idle(const struct broker *b)
+{
+	return list_empty(&b->unsent) && list_empty(&b->queued);
+}

@@ -1,0 +1,474 @@
+#include "broker/pub.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/die.h"
+#include "base/uuid.h"
+#include "broker/feed.h"
+#include "broker/out.h"
+#include "broker/tails.h"
+#include "proto/digest.h"
+#include "proto/mp.h"
+#include "proto/topic.h"
+
+enum { SEQS_IN_META = 128 };
+
+/* One PUB or BATCH on its way through the journal. */
+struct put {
+	struct job job;
+	uint64_t session; /* who is answered; 0: nobody */
+	uint8_t id[16];
+	bool batch;
+	size_t bytes;
+	struct buf cursor; /* src, cur, was of a BATCH, whose frame is not kept */
+	struct rec **recs;
+	unsigned n;
+	struct journal_rec first; /* of a PUB, to save an allocation */
+	struct rec *first_rec;
+};
+
+static struct put *
+put_new(unsigned n, uint64_t session, const uint8_t id[16])
+{
+	struct put *u = xcalloc(1, sizeof(*u));
+
+	u->job.op.kind = JOURNAL_PUT;
+	u->session = session;
+	memcpy(u->id, id, 16);
+	u->job.op.u.put.recs = n > 1 ? xcalloc(n, sizeof(struct journal_rec)) : &u->first;
+	u->recs = n > 1 ? xcalloc(n, sizeof(struct rec *)) : &u->first_rec;
+	buf_init(&u->cursor, LIMIT_SRC + 2 * LIMIT_CUR);
+	return u;
+}
+
+static void
+put_free(struct put *u)
+{
+	for (unsigned i = 0; i < u->n; i++)
+		rec_drop(u->recs[i]);
+	if (u->recs != &u->first_rec)
+		free(u->recs);
+	if (u->job.op.u.put.recs != &u->first)
+		free(u->job.op.u.put.recs);
+	buf_fini(&u->cursor);
+	free(u);
+}
+
+/* ---- who it concerns
+ * ------------------------------------------------------------------------------ */
+
+static bool
+count_group(void *arg, struct match_entry *e)
+{
+	if (e->kind == MATCH_GROUP)
+		++*(uint32_t *)arg;
+	return true;
+}
+
+uint32_t
+pub_groups(struct broker *b, struct span topic)
+{
+	uint32_t n = 0;
+
+	match_each(b->match, topic, count_group, &n);
+	return n;
+}
+
+struct fan {
+	struct broker *b;
+	struct rec *r;
+};
+
+static bool
+hand_on(void *arg, struct match_entry *e)
+{
+	struct fan *f = arg;
+
+	switch (e->kind) {
+	case MATCH_GROUP:
+		if (f->r->seq != 0)
+			groups_offer(f->b, LIST_ITEM(e, struct owed_group, match), f->r);
+		break;
+	case MATCH_TAIL: tails_deliver(f->b, LIST_ITEM(e, struct sub, match), f->r); break;
+	case MATCH_POOL: break;
+	}
+	return true;
+}
+
+static void
+distribute(struct broker *b, struct rec *r)
+{
+	struct fan f = {b, r};
+
+	if (r->seq != 0) {
+		b->head = r->seq;
+		tail_push(&b->tail, r);
+	}
+	match_each(b->match, r->topic, hand_on, &f);
+	feed_send(b, r);
+}
+
+/* ---- answers
+ * -------------------------------------------------------------------------------------- */
+
+static void
+put_seqs(const struct put *u, struct buf *out)
+{
+	mp_put_array(out, u->n);
+	for (unsigned i = 0; i < u->n; i++)
+		mp_put_u64(out, u->job.op.u.put.recs[i].seq);
+}
+
+static void
+answer_ok(struct broker *b, struct peer *p, const struct put *u)
+{
+	const struct journal_rec *r = u->job.op.u.put.recs;
+	struct buf seqs;
+	struct env e;
+
+	env_init(&e, ENV_OK, span_str(""), u->id);
+	buf_init(&seqs, LIMIT_BATCH * 10);
+	if (u->batch) {
+		put_seqs(u, &seqs);
+		if (u->n <= SEQS_IN_META)
+			env_set_s(&e, ENV_M_SEQS, buf_span(&seqs));
+		else
+			e.body = buf_span(&seqs);
+	} else {
+		env_set_u(&e, ENV_M_SEQ, r->seq);
+		env_set_u(&e, ENV_M_GROUPS, r->groups);
+		if (r->repeat)
+			env_set_u(&e, ENV_M_AGAIN, 1);
+	}
+	out_env(b, p, &e);
+	buf_fini(&seqs);
+}
+
+static void
+answer_err(struct broker *b, struct peer *p, const struct put *u)
+{
+	char text[96];
+	int at = u->job.op.conflict_at;
+
+	if (u->job.op.err == ERR_BUSY)
+		snprintf(text, sizeof(text), "the disk is full");
+	else if (u->job.op.err != ERR_CONFLICT)
+		snprintf(text, sizeof(text), "the journal failed");
+	else if (at < 0)
+		snprintf(text, sizeof(text),
+		    "the cursor is not as expected, or belongs to another identity");
+	else if (u->batch)
+		snprintf(
+		    text, sizeof(text), "envelope %d: its id is stored with other content", at);
+	else
+		snprintf(text, sizeof(text), "the id is stored with other content");
+	out_err(b, p, u->id, u->job.op.err, text);
+}
+
+static void
+on_put_done(struct broker *b, struct job *j)
+{
+	struct put *u = LIST_ITEM(j, struct put, job);
+	struct peer *p = u->session ? registry_by_session(&b->reg, u->session) : NULL;
+	int64_t now = clock_real_ms();
+
+	if (p != NULL) {
+		p->put_bytes -= u->bytes;
+		p->puts--;
+		if (j->op.err == ERR_OK)
+			answer_ok(b, p, u);
+		else
+			answer_err(b, p, u);
+	}
+	for (unsigned i = 0; j->op.err == ERR_OK && i < u->n; i++) {
+		if (j->op.u.put.recs[i].repeat)
+			continue;
+		u->recs[i]->seq = j->op.u.put.recs[i].seq;
+		u->recs[i]->at_ms = now;
+		distribute(b, u->recs[i]);
+	}
+	put_free(u);
+}
+
+/* ---- in
+ * ------------------------------------------------------------------------------------------- */
+
+static void
+add_record(struct broker *b, struct put *u, struct rec *r, struct span dig, struct span body)
+{
+	struct journal_rec *jr = &u->job.op.u.put.recs[u->n];
+
+	u->recs[u->n++] = r;
+	u->bytes += r->n;
+	memcpy(jr->id, r->id, 16);
+	jr->topic = r->topic;
+	jr->key = r->key;
+	jr->frame = rec_frame(r);
+	jr->exp_ms = r->exp_ms;
+	jr->groups = pub_groups(b, r->topic);
+	if (dig.p != NULL)
+		memcpy(jr->dig, dig.p, sizeof(jr->dig));
+	else
+		digest_parts(jr->dig, (struct span[]){r->topic, body}, 2);
+}
+
+static void
+submit(struct broker *b, struct put *u, struct peer *p)
+{
+	u->job.done = on_put_done;
+	u->job.op.u.put.n = u->n;
+	u->job.op.u.put.owner = span_str("local");
+	if (p != NULL) {
+		p->put_bytes += u->bytes;
+		p->puts++;
+	}
+	broker_submit(b, &u->job);
+}
+
+static bool
+has_room(const struct broker *b, const struct peer *p, size_t bytes)
+{
+	return journal_queued_bytes(b->journal) + bytes <= b->conf.max_bytes / 2 &&
+	       p->put_bytes + bytes <= b->conf.peer_bytes;
+}
+
+/* NULL: it may be published; else what is wrong. */
+static const char *
+refuse_topic(struct span topic, enum err *code)
+{
+	if (topic_is_sys(topic)) {
+		*code = ERR_DENIED;
+		return "topic: sys is the broker's own";
+	}
+	return NULL;
+}
+
+static void
+pub_ephemeral(struct broker *b, struct peer *p, const struct env *e, struct span frame)
+{
+	struct rec *r;
+
+	if (env_has(e, ENV_M_SRC)) {
+		out_err(b, p, e->id, ERR_INVALID, "src: a cursor goes with durable topics only");
+		return;
+	}
+	r = rec_of_env(&b->recs, e, frame);
+	if (r == NULL) {
+		out_err(b, p, e->id, ERR_BUSY, "no memory");
+		return;
+	}
+	distribute(b, r);
+	rec_drop(r);
+	out_ok(b, p, e->id);
+}
+
+static void
+set_cursor(struct put *u, const struct env *e)
+{
+	u->job.op.u.put.src = env_s(e, ENV_M_SRC);
+	u->job.op.u.put.cur = env_s(e, ENV_M_CUR);
+	u->job.op.u.put.was = env_s(e, ENV_M_WAS);
+}
+
+static void
+pub_durable(struct broker *b, struct peer *p, const struct env *e, struct span frame)
+{
+	struct rec *r;
+	struct put *u;
+
+	if (!has_room(b, p, frame.n)) {
+		out_err(b, p, e->id, ERR_BUSY, "too many bytes are being committed");
+		return;
+	}
+	r = rec_of_env(&b->recs, e, frame);
+	if (r == NULL) {
+		out_err(b, p, e->id, ERR_BUSY, "no memory");
+		return;
+	}
+	u = put_new(1, p->session, e->id);
+	add_record(b, u, r, env_s(e, ENV_M_DIG), e->body);
+	u->job.op.u.put.src = rec_rebase(r, env_s(e, ENV_M_SRC), frame);
+	u->job.op.u.put.cur = rec_rebase(r, env_s(e, ENV_M_CUR), frame);
+	u->job.op.u.put.was = rec_rebase(r, env_s(e, ENV_M_WAS), frame);
+	submit(b, u, p);
+}
+
+void
+pub_on_pub(struct broker *b, struct peer *p, const struct env *e, struct span frame)
+{
+	enum err code = ERR_OK;
+	const char *why = refuse_topic(e->topic, &code);
+
+	if (why != NULL)
+		out_err(b, p, e->id, code, why);
+	else if (b->draining)
+		out_err(b, p, e->id, ERR_DRAINING, "the broker is ending");
+	else if (frame.n > LIMIT_FRAME)
+		out_err(b, p, e->id, ERR_TOO_BIG, "frame: over 16 MiB");
+	else if (topic_is_durable(e->topic))
+		pub_durable(b, p, e, frame);
+	else
+		pub_ephemeral(b, p, e, frame);
+}
+
+/* ---- BATCH
+ * ---------------------------------------------------------------------------------------- */
+
+/* [topic, id, meta, body] as the frame of a PUB, in out. */
+static bool
+frame_item(struct mp_r *r, struct buf *out)
+{
+	unsigned n = mp_array(r);
+	struct span topic = mp_raw(r), id = mp_raw(r), meta = mp_raw(r), body = {NULL, 0};
+
+	if (r->bad || n < 3)
+		return false;
+	if (n > 3)
+		body = mp_raw(r);
+	for (unsigned i = 4; i < n; i++)
+		mp_raw(r);
+	buf_reset(out);
+	mp_put_array(out, 5);
+	mp_put_u64(out, ENV_VERSION);
+	mp_put_cstr(out, "PUB");
+	buf_put(out, topic.p, topic.n);
+	buf_put(out, id.p, id.n);
+	buf_put(out, meta.p, meta.n);
+	buf_put(out, body.p, body.n);
+	return !r->bad && !out->failed;
+}
+
+static enum err
+add_item(struct broker *b, struct put *u, struct span frame, const char **why)
+{
+	struct env e;
+	enum err code = env_decode(&e, frame, false, why);
+	struct rec *r;
+
+	if (code != ERR_OK)
+		return code;
+	*why = refuse_topic(e.topic, &code);
+	if (*why != NULL)
+		return code;
+	*why = "only durable topics may be in a BATCH";
+	if (!topic_is_durable(e.topic))
+		return ERR_INVALID;
+	*why = "src belongs to the BATCH, not to an envelope in it";
+	if (env_has(&e, ENV_M_SRC))
+		return ERR_INVALID;
+	*why = "no memory";
+	r = rec_of_env(&b->recs, &e, frame);
+	if (r == NULL)
+		return ERR_BUSY;
+	add_record(b, u, r, env_s(&e, ENV_M_DIG), e.body);
+	return ERR_OK;
+}
+
+static bool
+add_items(struct broker *b, struct peer *p, struct put *u, struct mp_r *r, unsigned n)
+{
+	const char *why = "expected [topic, id, meta, body]";
+	enum err code = ERR_OK;
+	struct buf frame;
+	char text[192];
+
+	buf_init(&frame, LIMIT_FRAME);
+	for (unsigned i = 0; i < n && code == ERR_OK; i++)
+		code = frame_item(r, &frame) ? add_item(b, u, buf_span(&frame), &why)
+					     : ERR_BAD_ENVELOPE;
+	buf_fini(&frame);
+	if (code == ERR_OK)
+		return true;
+	snprintf(text, sizeof(text), "envelope %u: %s", u->n, why);
+	out_err(b, p, u->id, code, text);
+	return false;
+}
+
+/* src, cur and was outlive the BATCH's frame. */
+static void
+keep_cursor(struct put *u, const struct env *e)
+{
+	static const enum env_meta keys[] = {ENV_M_SRC, ENV_M_CUR, ENV_M_WAS};
+	struct env kept = *e;
+	size_t at = 0;
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		buf_put(&u->cursor, env_s(e, keys[i]).p, env_s(e, keys[i]).n);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		struct span s = env_s(e, keys[i]);
+
+		if (s.p == NULL)
+			continue;
+		kept.m[keys[i]].s = span_of(buf_span(&u->cursor).p + at, s.n);
+		at += s.n;
+	}
+	set_cursor(u, &kept);
+}
+
+void
+pub_on_batch(struct broker *b, struct peer *p, const struct env *e)
+{
+	size_t len = mp_scan(e->body, LIMIT_NEST, LIMIT_BODY_ELEMENTS);
+	struct put *u;
+	struct mp_r r;
+	unsigned n;
+
+	mp_r_init(&r, e->body);
+	n = e->body.n > 0 && len == e->body.n ? mp_array(&r) : 0;
+	if (e->body.n > 0 && (len != e->body.n || r.bad)) {
+		out_err(b, p, e->id, ERR_BAD_ENVELOPE,
+		    "body: expected an array of [topic, id, meta, body]");
+	} else if (b->draining) {
+		out_err(b, p, e->id, ERR_DRAINING, "the broker is ending");
+	} else if (n > LIMIT_BATCH) {
+		out_err(b, p, e->id, ERR_TOO_BIG, "body: more than 1024 envelopes");
+	} else if (n == 0 && !env_has(e, ENV_M_SRC)) {
+		out_err(b, p, e->id, ERR_INVALID, "an empty BATCH moves a cursor: src is missing");
+	} else if (!has_room(b, p, e->body.n)) {
+		out_err(b, p, e->id, ERR_BUSY, "too many bytes are being committed");
+	} else {
+		u = put_new(n, p->session, e->id);
+		u->batch = true;
+		keep_cursor(u, e);
+		if (add_items(b, p, u, &r, n))
+			submit(b, u, p);
+		else
+			put_free(u);
+	}
+}
+
+/* ---- the broker's own
+ * ----------------------------------------------------------------------------- */
+
+void
+pub_own(
+    struct broker *b, const char *topic, const uint8_t *id, const uint8_t *root, struct span body)
+{
+	uint8_t fresh[16];
+	struct buf frame;
+	struct env e;
+	struct rec *r = NULL;
+	struct put *u;
+
+	uuid_v7(fresh, clock_real_ms());
+	env_init(&e, ENV_PUB, span_str(topic), id ? id : fresh);
+	if (root != NULL)
+		env_set_s(&e, ENV_M_ROOT, span_of(root, 16));
+	e.body = body;
+	buf_init(&frame, LIMIT_FRAME);
+	if (env_encode(&e, &frame) == ERR_OK &&
+	    env_decode(&e, buf_span(&frame), false, NULL) == ERR_OK)
+		r = rec_of_env(&b->recs, &e, buf_span(&frame));
+	buf_fini(&frame);
+	if (r == NULL) {
+		b->drops[DROP_NO_MEMORY]++;
+	} else if (topic_is_durable(r->topic)) {
+		u = put_new(1, 0, r->id);
+		add_record(b, u, r, (struct span){NULL, 0}, body);
+		submit(b, u, NULL);
+	} else {
+		distribute(b, r);
+		rec_drop(r);
+	}
+}

@@ -1,0 +1,129 @@
+#include "broker/rec.h"
+
+#include <stdlib.h>
+
+#include "base/die.h"
+
+struct span
+rec_rebase(const struct rec *r, struct span part, struct span frame)
+{
+	return part.p ? span_of(r->frame + (part.p - frame.p), part.n) : part;
+}
+
+struct rec *
+rec_of_env(struct rec_pool *p, const struct env *e, struct span frame)
+{
+	struct rec *r = malloc(sizeof(*r) + frame.n);
+
+	if (r == NULL)
+		return NULL;
+	*r = (struct rec){.pool = p, .refs = 1, .n = frame.n};
+	memcpy(r->frame, frame.p, frame.n);
+	memcpy(r->id, e->id, sizeof(r->id));
+	r->topic = rec_rebase(r, e->topic, frame);
+	r->key = rec_rebase(r, env_s(e, ENV_M_KEY), frame);
+	if (r->key.n == 0)
+		r->key = (struct span){NULL, 0};
+	r->as = rec_rebase(r, env_s(e, ENV_M_AS), frame);
+	r->exp_ms = (int64_t)env_u(e, ENV_M_EXP, 0);
+	p->n++;
+	p->bytes += sizeof(*r) + r->n;
+	return r;
+}
+
+struct rec *
+rec_of_row(struct rec_pool *p, const struct journal_row *row)
+{
+	struct env e;
+	struct rec *r;
+
+	if (env_decode(&e, row->frame, false, NULL) != ERR_OK)
+		return NULL;
+	r = rec_of_env(p, &e, row->frame);
+	if (r == NULL)
+		return NULL;
+	r->seq = row->seq;
+	r->at_ms = row->at_ms;
+	return r;
+}
+
+struct rec *
+rec_hold(struct rec *r)
+{
+	r->refs++;
+	return r;
+}
+
+void
+rec_drop(struct rec *r)
+{
+	if (r == NULL || --r->refs > 0)
+		return;
+	r->pool->n--;
+	r->pool->bytes -= sizeof(*r) + r->n;
+	free(r);
+}
+
+void
+tail_init(struct tail *t, size_t max_bytes)
+{
+	*t = (struct tail){.max_bytes = max_bytes};
+}
+
+static void
+pop(struct tail *t)
+{
+	struct rec *r = t->v[t->at];
+
+	t->at = (t->at + 1) % t->cap;
+	t->n--;
+	t->bytes -= sizeof(*r) + r->n;
+	rec_drop(r);
+}
+
+void
+tail_fini(struct tail *t)
+{
+	while (t->n > 0)
+		pop(t);
+	free(t->v);
+	*t = (struct tail){0};
+}
+
+static void
+grow(struct tail *t)
+{
+	size_t cap = t->cap ? t->cap * 2 : 1024;
+	struct rec **v = xcalloc(cap, sizeof(*v));
+
+	for (size_t i = 0; i < t->n; i++)
+		v[i] = t->v[(t->at + i) % t->cap];
+	free(t->v);
+	t->v = v;
+	t->cap = cap;
+	t->at = 0;
+}
+
+void
+tail_push(struct tail *t, struct rec *r)
+{
+	if (t->n > 0 && t->v[(t->at + t->n - 1) % t->cap]->seq + 1 != r->seq)
+		while (t->n > 0)
+			pop(t);
+	if (t->n == t->cap)
+		grow(t);
+	t->v[(t->at + t->n++) % t->cap] = rec_hold(r);
+	t->bytes += sizeof(*r) + r->n;
+	while (t->bytes > t->max_bytes && t->n > 1)
+		pop(t);
+}
+
+struct rec *
+tail_get(const struct tail *t, uint64_t seq)
+{
+	uint64_t first = t->n > 0 ? t->v[t->at]->seq : 0;
+
+	if (t->n == 0 || seq < first || seq - first >= t->n)
+		return NULL;
+	return t->v[(t->at + (size_t)(seq - first)) % t->cap];
+}

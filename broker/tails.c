@@ -1,0 +1,237 @@
+#include "broker/tails.h"
+
+#include "base/clock.h"
+#include "broker/out.h"
+#include "proto/mp.h"
+#include "proto/topic.h"
+
+enum { RECORDS_A_TURN = 1024, PAGES_A_TURN = 2 };
+
+static bool
+has_room(const struct sub *s, size_t n)
+{
+	return s->out < s->credit && (s->out == 0 || s->out_bytes + n <= s->max_bytes);
+}
+
+static void
+hand_over(struct broker *b, struct sub *s, const struct rec *r)
+{
+	static const uint8_t local[] = {0xa5, 'l', 'o', 'c', 'a', 'l'};
+	struct env e;
+
+	env_init(&e, ENV_MSG, r->topic, s->id);
+	if (r->seq != 0)
+		env_set_u(&e, ENV_M_SEQ, r->seq);
+	env_set_s(&e, ENV_M_FROM, span_of(local, sizeof(local)));
+	env_set_s(&e, ENV_M_AS, r->as);
+	e.body = rec_frame(r);
+	s->out++;
+	s->out_bytes += r->n;
+	b->delivered++;
+	out_env(b, s->peer, &e);
+}
+
+static bool
+is_behind(const struct sub *s)
+{
+	return !list_empty(&s->behind);
+}
+
+void
+tails_deliver(struct broker *b, struct sub *s, const struct rec *r)
+{
+	bool durable = r->seq != 0;
+
+	if (s->read != 0 && durable) {
+		/* Replaying: in order, so only when everything before it was sent. */
+		if (is_behind(s) || r->seq < s->read)
+			return;
+		if (!has_room(s, r->n)) {
+			list_push_back(&b->tails_behind, &s->behind);
+			s->read = r->seq;
+			return;
+		}
+		s->read = r->seq + 1;
+	} else if (!has_room(s, r->n)) {
+		s->dropped++;
+		b->drops[DROP_TAIL_CREDIT]++;
+		return;
+	}
+	hand_over(b, s, r);
+}
+
+/* ---- catching up
+ * ---------------------------------------------------------------------------------- */
+
+struct replay {
+	struct broker *b;
+	struct sub *s;
+};
+
+static bool
+on_row(void *arg, const struct journal_row *row)
+{
+	struct replay *y = arg;
+	struct rec *r;
+
+	if (topic_match(y->s->pattern, row->topic)) {
+		if (!has_room(y->s, row->frame.n))
+			return false;
+		r = rec_of_row(&y->b->recs, row);
+		if (r != NULL)
+			hand_over(y->b, y->s, r);
+		rec_drop(r);
+	}
+	y->s->read = row->seq + 1;
+	return true;
+}
+
+static void
+replay_memory(struct broker *b, struct sub *s)
+{
+	struct rec *r;
+
+	for (int i = 0; i < RECORDS_A_TURN && (r = tail_get(&b->tail, s->read)) != NULL;
+	     i++, s->read++) {
+		if (!topic_match(s->pattern, r->topic))
+			continue;
+		if (!has_room(s, r->n))
+			return;
+		hand_over(b, s, r);
+	}
+}
+
+/* True: it read a page of the journal. */
+static bool
+replay(struct broker *b, struct sub *s)
+{
+	struct replay y = {b, s};
+	uint64_t next;
+
+	if (s->read <= b->head && tail_get(&b->tail, s->read) == NULL) {
+		next = journal_read(b->journal, s->read, on_row, &y);
+		if (next == 0)
+			s->read =
+			    b->head + 1; /* logged by the journal; it goes on with what comes */
+		else if (next > b->head && s->read < next && has_room(s, 0))
+			s->read = next; /* nothing that matches is left */
+		return true;
+	}
+	replay_memory(b, s);
+	return false;
+}
+
+void
+tails_turn(struct broker *b)
+{
+	unsigned pages = PAGES_A_TURN;
+	struct sub *s;
+
+	LIST_EACH (s, &b->tails_behind, struct sub, behind) {
+		if (!has_room(s, 0))
+			continue;
+		if (pages == 0) {
+			broker_soon(b);
+			return;
+		}
+		pages -= replay(b, s) ? 1 : 0;
+		if (s->read > b->head)
+			list_remove(&s->behind);
+		else if (has_room(s, 0))
+			broker_soon(b);
+	}
+}
+
+/* ---- SUB, MORE
+ * ------------------------------------------------------------------------------------ */
+
+/* `from`: "new", "all" or {seq}; 0: live only. */
+static bool
+read_from(struct span raw, const struct broker *b, uint64_t *read)
+{
+	struct mp_r r;
+	struct span key;
+
+	*read = 0;
+	if (raw.p == NULL)
+		return true;
+	mp_r_init(&r, raw);
+	if (mp_peek(&r) == MP_STR) {
+		key = mp_str(&r, 8);
+		if (span_is(key, "all"))
+			*read = journal_first(b->journal) ? journal_first(b->journal) : 1;
+		return span_is(key, "all") || span_is(key, "new");
+	}
+	if (mp_map(&r) != 1 || !span_is(mp_str(&r, 8), "seq"))
+		return false;
+	*read = mp_u64(&r, INT64_MAX);
+	if (*read == 0)
+		*read = 1;
+	return mp_done(&r);
+}
+
+void
+tails_sub(struct broker *b, struct peer *p, const struct env *e)
+{
+	struct sub *s = registry_sub(p, SUB_TAIL, e->topic);
+	struct env ok;
+	uint64_t read;
+
+	if (!read_from(env_s(e, ENV_M_FROM), b, &read)) {
+		out_err(b, p, e->id, ERR_INVALID, "from: expected \"new\", \"all\" or {seq}");
+		return;
+	}
+	if (s == NULL && (s = registry_sub_add(p, SUB_TAIL, e->topic)) == NULL) {
+		out_err(b, p, e->id, ERR_QUOTA, "too many subscriptions");
+		return;
+	}
+	if (s->match.at == NULL) {
+		match_add(b->match, s->pattern, &s->match);
+		b->tails++;
+	}
+	memcpy(s->id, e->id, 16);
+	s->credit = env_u(e, ENV_M_CREDIT, DEFAULT_CREDIT);
+	s->max_bytes = env_u(e, ENV_M_BYTES, DEFAULT_CREDIT_BYTES);
+	if (s->max_bytes > b->conf.peer_bytes / 2)
+		s->max_bytes = b->conf.peer_bytes / 2;
+	s->out = s->out_bytes = 0;
+	s->read = read > b->head + 1 ? b->head + 1 : read;
+	list_remove(&s->behind);
+	if (read != 0 && read <= b->head)
+		list_push_back(&b->tails_behind, &s->behind);
+	registry_describe(&b->reg, s, e->body);
+	env_init(&ok, ENV_OK, span_str(""), e->id);
+	env_set_u(&ok, ENV_M_NEXT, read != 0 ? read : b->head + 1);
+	out_env(b, p, &ok);
+	broker_changed(b, true, false);
+}
+
+void
+tails_end(struct broker *b, struct sub *s)
+{
+	match_del(b->match, &s->match);
+	b->tails--;
+	registry_sub_remove(&b->reg, s);
+	broker_changed(b, true, false);
+}
+
+bool
+tails_more(struct broker *b, struct peer *p, const uint8_t id[16], uint64_t n)
+{
+	struct sub *s;
+
+	(void)b;
+	LIST_EACH (s, &p->subs, struct sub, by_peer) {
+		if (s->kind != SUB_TAIL || memcmp(s->id, id, 16) != 0)
+			continue;
+		if (n >= s->out) {
+			s->out = s->out_bytes = 0;
+		} else {
+			/* It gives back envelopes, not bytes: the average is near enough. */
+			s->out_bytes -= s->out_bytes / s->out * n;
+			s->out -= n;
+		}
+		return true;
+	}
+	return false;
+}
