@@ -30,8 +30,7 @@ broker_now(const struct broker *b)
 	return loop_now(b->loop);
 }
 
-/* ---- the end of a turn
- * ---------------------------------------------------------------------------- */
+/* ---- the end of a turn ---- */
 
 static void
 bury(struct broker *b, struct peer *p)
@@ -155,8 +154,7 @@ broker_soon(struct broker *b)
 		loop_timer(b->loop, &b->soon_timer, broker_now(b));
 }
 
-/* ---- journal
- * -------------------------------------------------------------------------------------- */
+/* ---- journal ---- */
 
 void
 broker_submit(struct broker *b, struct job *j)
@@ -192,8 +190,7 @@ on_journal(void *arg, short revents)
 	end_turn(b);
 }
 
-/* ---- in
- * ------------------------------------------------------------------------------------------- */
+/* ---- in ---- */
 
 static struct peer *
 peer_from(struct broker *b, struct span rid)
@@ -251,8 +248,7 @@ on_router(void *arg)
 	end_turn(b);
 }
 
-/* ---- time
- * ----------------------------------------------------------------------------------------- */
+/* ---- time ---- */
 
 /* A PONG nobody asked for: the socket knows at once when there is no one to take it. */
 static void
@@ -341,8 +337,7 @@ broker_drain(struct broker *b)
 	loop_timer(b->loop, &b->tick, broker_now(b));
 }
 
-/* ---- life
- * ----------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static int
 open_router(struct broker *b)

@@ -8,8 +8,7 @@
 #include "proto/mp.h"
 #include "proto/topic.h"
 
-/* ---- answers
- * -------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 void
 ctl_answer(struct broker *b, const struct ctl_call *c, const struct buf *body)
@@ -78,8 +77,7 @@ ctl_put_i(struct buf *out, const char *key, int64_t v)
 	mp_put_i64(out, v);
 }
 
-/* ---- sys.ping.broker, sys.info.broker
- * ------------------------------------------------------------- */
+/* ---- sys.ping.broker, sys.info.broker ---- */
 
 static void
 ping(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
@@ -124,8 +122,7 @@ info(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	buf_fini(&body);
 }
 
-/* ---- cursor, claims
- * ------------------------------------------------------------------------------- */
+/* ---- cursor, claims ---- */
 
 static void
 cursor(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
@@ -167,8 +164,7 @@ ctl_missing(struct broker *b, const struct ctl_call *c, const char *pointer, con
 	faults_fini(&f);
 }
 
-/* ---- the table
- * ------------------------------------------------------------------------------------ */
+/* ---- the table ---- */
 
 static const struct {
 	const char *topic;

@@ -104,8 +104,7 @@ ctl_groups(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	buf_fini(&body);
 }
 
-/* ---- set
- * ------------------------------------------------------------------------------------------ */
+/* ---- set ---- */
 
 static void
 on_done(struct broker *b, void *arg, enum err err, struct owed_group *g)

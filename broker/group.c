@@ -100,8 +100,7 @@ group_configure(struct group *g, const struct group_conf *conf)
 		let_go(g);
 }
 
-/* ---- records
- * -------------------------------------------------------------------------------------- */
+/* ---- records ---- */
 
 void
 group_commit(struct group *g, uint64_t n)
@@ -255,8 +254,7 @@ group_drop(struct group *g, uint64_t seq)
 	}
 }
 
-/* ---- workers
- * -------------------------------------------------------------------------------------- */
+/* ---- workers ---- */
 
 static struct group_worker *
 worker_in(const struct list *l, uint64_t session)
@@ -467,8 +465,7 @@ group_dead_done(struct group *g, uint64_t seq)
 	group_work_done(g, e);
 }
 
-/* ---- time
- * ----------------------------------------------------------------------------------------- */
+/* ---- time ---- */
 
 static void
 expire(struct group *g, int64_t now)

@@ -62,8 +62,7 @@ void group_free(struct group *g); /* drops every reference, tells nobody */
  */
 void group_configure(struct group *g, const struct group_conf *conf);
 
-/* ---- durable state
- * -------------------------------------------------------------------------------- */
+/* ---- durable state ---- */
 /* Appends the state.  `head` is the last seq that was committed and shown to group_commit. */
 void group_encode(const struct group *g, uint64_t head, bool clean, struct buf *out);
 /* For a group just made: go on from there.  Unless that state was the last word before a clean end,
@@ -73,8 +72,7 @@ int group_restore(struct group *g, struct span state, uint64_t head);
 /* Up to which seq `owed` counts what was committed (group_restore; next - 1 for a new group). */
 uint64_t group_counted(const struct group *g);
 
-/* ---- records
- * -------------------------------------------------------------------------------------- */
+/* ---- records ---- */
 /* n more matching records were committed (whether or not they are ever offered to us now). */
 void group_commit(struct group *g, uint64_t n);
 /* Would it take a record now? */
@@ -92,8 +90,7 @@ void group_seen(struct group *g, uint64_t seq, bool live);
 /* The record is no longer kept: if it is still owed and not in flight, count it as dropped. */
 void group_drop(struct group *g, uint64_t seq);
 
-/* ---- workers
- * -------------------------------------------------------------------------------------- */
+/* ---- workers ---- */
 /* `session` is never reused.  Joining again replaces the credit and opens it again. */
 struct group_worker *group_join(
     struct group *g, uint64_t session, uint32_t credit, size_t bytes, void *user);
@@ -123,8 +120,7 @@ void group_run(struct group *g, int64_t now, int64_t real);
 /* When group_run has something to do again, as far as time alone decides; INT64_MAX: never. */
 int64_t group_next(const struct group *g);
 
-/* ---- looking
- * -------------------------------------------------------------------------------------- */
+/* ---- looking ---- */
 struct group_stats {
 	uint64_t floor; /* every seq <= floor is done */
 	int64_t owed;

@@ -88,8 +88,7 @@ group_remove(struct owed_group *g)
 	free(g);
 }
 
-/* ---- from the journal
- * ----------------------------------------------------------------------------- */
+/* ---- from the journal ---- */
 
 static void
 on_recovered(void *arg, const struct journal_group *jg)
@@ -140,8 +139,7 @@ groups_free(struct broker *b)
 		group_remove(g);
 }
 
-/* ---- SUB
- * ------------------------------------------------------------------------------------------ */
+/* ---- SUB ---- */
 
 static void
 answer_next(struct broker *b, struct peer *p, const uint8_t id[16], const struct owed_group *g)
@@ -436,8 +434,7 @@ groups_sub(struct broker *b, struct peer *p, const struct env *e)
 	}
 }
 
-/* ---- leaving
- * -------------------------------------------------------------------------------------- */
+/* ---- leaving ---- */
 
 static void
 after_leave(struct owed_group *g)
@@ -491,8 +488,7 @@ groups_end(struct broker *b, struct owed_group *g)
 	group_remove(g);
 }
 
-/* ---- ACK and the others
- * --------------------------------------------------------------------------- */
+/* ---- ACK and the others ---- */
 
 static struct owed_group *
 named(struct broker *b, const struct env *e)

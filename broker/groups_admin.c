@@ -115,8 +115,7 @@ groups_delete(struct broker *b, struct owed_group *g, groups_done_fn *done, void
 	broker_submit(b, &c->job);
 }
 
-/* ---- limits
- * --------------------------------------------------------------------------------------- */
+/* ---- limits ---- */
 
 static void
 pause_it(struct owed_group *g, enum group_pause why)

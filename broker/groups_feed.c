@@ -75,8 +75,7 @@ groups_offer(struct broker *b, struct owed_group *g, struct rec *r)
 	offer(g, rec_hold(r));
 }
 
-/* ---- behind
- * --------------------------------------------------------------------------------------- */
+/* ---- behind ---- */
 
 struct page {
 	struct owed_group *g;
@@ -200,8 +199,7 @@ run(struct owed_group *g)
 	}
 }
 
-/* ---- counting what is owed
- * ------------------------------------------------------------------------ */
+/* ---- counting what is owed ---- */
 
 struct count {
 	struct owed_group *g;

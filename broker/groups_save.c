@@ -103,8 +103,7 @@ groups_close(struct broker *b)
 			save(g, true);
 }
 
-/* ---- dead letters
- * --------------------------------------------------------------------------------- */
+/* ---- dead letters ---- */
 
 struct burial {
 	struct job job;

@@ -55,8 +55,7 @@ put_free(struct put *u)
 	free(u);
 }
 
-/* ---- who it concerns
- * ------------------------------------------------------------------------------ */
+/* ---- who it concerns ---- */
 
 static bool
 count_group(void *arg, struct match_entry *e)
@@ -109,8 +108,7 @@ distribute(struct broker *b, struct rec *r)
 	feed_send(b, r);
 }
 
-/* ---- answers
- * -------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static void
 put_seqs(const struct put *u, struct buf *out)
@@ -191,8 +189,7 @@ on_put_done(struct broker *b, struct job *j)
 	put_free(u);
 }
 
-/* ---- in
- * ------------------------------------------------------------------------------------------- */
+/* ---- in ---- */
 
 static void
 add_record(struct broker *b, struct put *u, struct rec *r, struct span dig, struct span body)
@@ -312,8 +309,7 @@ pub_on_pub(struct broker *b, struct peer *p, const struct env *e, struct span fr
 		pub_ephemeral(b, p, e, frame);
 }
 
-/* ---- BATCH
- * ---------------------------------------------------------------------------------------- */
+/* ---- BATCH ---- */
 
 /* [topic, id, meta, body] as the frame of a PUB, in out. */
 static bool
@@ -438,8 +434,7 @@ pub_on_batch(struct broker *b, struct peer *p, const struct env *e)
 	}
 }
 
-/* ---- the broker's own
- * ----------------------------------------------------------------------------- */
+/* ---- the broker's own ---- */
 
 void
 pub_own(

@@ -31,8 +31,7 @@ route_new(struct match *m, const struct route_ops *ops, uint64_t salt, size_t ma
 	return r;
 }
 
-/* ---- requests
- * ------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 
 enum err
 route_request(struct route *r, const struct route_req *q, int64_t now)
@@ -195,8 +194,7 @@ route_answer(struct route *r, struct route_peer *worker, const struct route_say 
 	return ghost ? ROUTE_DISCARD : ROUTE_PASS;
 }
 
-/* ---- workers
- * -------------------------------------------------------------------------------------- */
+/* ---- workers ---- */
 
 /* Nobody is left who could take what waits in p: elsewhere, or back. */
 static void
@@ -290,8 +288,7 @@ route_peer_gone(struct route *r, struct route_peer *peer, int64_t now)
 		member_gone(r, m, now);
 }
 
-/* ---- time and numbers
- * ----------------------------------------------------------------------------- */
+/* ---- time and numbers ---- */
 
 void
 route_run(struct route *r, int64_t now)

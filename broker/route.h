@@ -53,8 +53,7 @@ struct route *route_new(struct match *m, const struct route_ops *ops, uint64_t s
     size_t max_bytes, size_t max_peer_bytes);
 void route_free(struct route *r);
 
-/* ---- workers
- * -------------------------------------------------------------------------------------- */
+/* ---- workers ---- */
 /* Joining again replaces the credit. */
 void route_join(struct route *r, struct route_peer *p, struct span pattern, uint32_t credit,
     size_t bytes, int64_t now);
@@ -64,8 +63,7 @@ bool route_close(struct route *r, struct route_peer *p, struct span pattern, int
  */
 void route_peer_gone(struct route *r, struct route_peer *p, int64_t now);
 
-/* ---- requests
- * ------------------------------------------------------------------------------------- */
+/* ---- requests ---- */
 struct route_req {
 	struct route_peer *client;
 	uint8_t id[16]; /* the client's */

@@ -71,8 +71,7 @@ route_flight_by_client(const struct route *r, const struct route_peer *client, c
 	return f;
 }
 
-/* ---- one flight
- * ----------------------------------------------------------------------------------- */
+/* ---- one flight ---- */
 
 void
 route_flight_arm(struct route *r, struct flight *f, int64_t deadline)

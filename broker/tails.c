@@ -60,8 +60,7 @@ tails_deliver(struct broker *b, struct sub *s, const struct rec *r)
 	hand_over(b, s, r);
 }
 
-/* ---- catching up
- * ---------------------------------------------------------------------------------- */
+/* ---- catching up ---- */
 
 struct replay {
 	struct broker *b;
@@ -142,8 +141,7 @@ tails_turn(struct broker *b)
 	}
 }
 
-/* ---- SUB, MORE
- * ------------------------------------------------------------------------------------ */
+/* ---- SUB, MORE ---- */
 
 /* `from`: "new", "all" or {seq}; 0: live only. */
 static bool

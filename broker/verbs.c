@@ -13,8 +13,7 @@ enum { DESC_ELEMENTS = 65536 };
 
 static const char *const features[] = {"pack", "batch", "groups", "parts"};
 
-/* ---- PING
- * ----------------------------------------------------------------------------------------- */
+/* ---- PING ---- */
 
 static void
 put_limits(struct buf *out)
@@ -74,8 +73,7 @@ on_ping(struct broker *b, struct peer *p, const struct env *e)
 	buf_fini(&limits);
 }
 
-/* ---- SUB, UNSUB, BYE
- * ------------------------------------------------------------------------------ */
+/* ---- SUB, UNSUB, BYE ---- */
 
 static const char *
 refuse_sub(const struct env *e, enum err *code)
@@ -199,8 +197,7 @@ on_bye(struct broker *b, struct peer *p, const struct env *e)
 	out_ok(b, p, e->id);
 }
 
-/* ---- the switch
- * ----------------------------------------------------------------------------------- */
+/* ---- the switch ---- */
 
 static void
 on_more(struct broker *b, struct peer *p, const struct env *e)

@@ -87,8 +87,7 @@ land(struct world *x, uint64_t seq)
 	x->r[seq].holder = 0;
 }
 
-/* ---- what the group decides, checked against the rules
- * ---------------------------------------------- */
+/* ---- what the group decides, checked against the rules ---- */
 
 static void
 check_order(struct world *x, uint64_t seq, int session)
@@ -178,8 +177,7 @@ on_drop(void *arg, void *frame)
 		wrong(x, (uint64_t)(r - x->r), "let go twice");
 }
 
-/* ---- the shell's part
- * -------------------------------------------------------------------------------- */
+/* ---- the shell's part ---- */
 
 static const struct group_ops ops = {on_deliver, on_dead, on_drop, NULL};
 
@@ -245,8 +243,7 @@ commit(struct world *x)
 		offer(x, x->head);
 }
 
-/* ---- what the model knows of the verbs
- * ---------------------------------------------------------------- */
+/* ---- what the model knows of the verbs ---- */
 
 static void
 take_back_later(struct world *x, uint64_t seq)
