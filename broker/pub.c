@@ -143,25 +143,40 @@ answer_ok(struct broker *b, struct peer *p, const struct put *u)
 	buf_fini(&seqs);
 }
 
+/* `at`: which envelope of a BATCH is at fault; -1: none alone. */
+static void
+refuse(
+    struct broker *b, struct peer *p, const uint8_t id[16], enum err code, int at, const char *why)
+{
+	struct buf d;
+
+	buf_init(&d, LIMIT_HEADER);
+	mp_put_map(&d, at < 0 ? 1 : 2);
+	mp_put_cstr(&d, "detail");
+	mp_put_cstr(&d, why);
+	if (at >= 0) {
+		mp_put_cstr(&d, "index");
+		mp_put_i64(&d, at);
+	}
+	out_err_detail(b, p, id, code, buf_span(&d));
+	buf_fini(&d);
+}
+
 static void
 answer_err(struct broker *b, struct peer *p, const struct put *u)
 {
-	char text[96];
-	int at = u->job.op.conflict_at;
+	const char *why = "the id is stored with other content";
+	int at = -1;
 
 	if (u->job.op.err == ERR_BUSY)
-		snprintf(text, sizeof(text), "the disk is full");
+		why = "the disk is full";
 	else if (u->job.op.err != ERR_CONFLICT)
-		snprintf(text, sizeof(text), "the journal failed");
-	else if (at < 0)
-		snprintf(text, sizeof(text),
-		    "the cursor is not as expected, or belongs to another identity");
+		why = "the journal failed";
+	else if (u->job.op.conflict_at < 0)
+		why = "the cursor is not as expected, or belongs to another identity";
 	else if (u->batch)
-		snprintf(
-		    text, sizeof(text), "envelope %d: its id is stored with other content", at);
-	else
-		snprintf(text, sizeof(text), "the id is stored with other content");
-	out_err(b, p, u->id, u->job.op.err, text);
+		at = u->job.op.conflict_at;
+	refuse(b, p, u->id, u->job.op.err, at, why);
 }
 
 static void
@@ -367,7 +382,6 @@ add_items(struct broker *b, struct peer *p, struct put *u, struct mp_r *r, unsig
 	const char *why = "expected [topic, id, meta, body]";
 	enum err code = ERR_OK;
 	struct buf frame;
-	char text[192];
 
 	buf_init(&frame, LIMIT_FRAME);
 	for (unsigned i = 0; i < n && code == ERR_OK; i++)
@@ -376,8 +390,7 @@ add_items(struct broker *b, struct peer *p, struct put *u, struct mp_r *r, unsig
 	buf_fini(&frame);
 	if (code == ERR_OK)
 		return true;
-	snprintf(text, sizeof(text), "envelope %u: %s", u->n, why);
-	out_err(b, p, u->id, code, text);
+	refuse(b, p, u->id, code, (int)u->n, why);
 	return false;
 }
 
