@@ -122,10 +122,11 @@ test_encode_refuses(void)
 		if (k == ENV_M_DIG || k == ENV_M_ROOT || k == ENV_M_EPOCH)
 			continue;
 		/* numbers read as 1, all else as one small value */
-		if (kinds[k] == 'U' || kinds[k] == 'T')
+		if (kinds[k] == 'U' || kinds[k] == 'T') {
 			env_set_u(&e, (enum env_meta)k, 1);
-		else
+		} else {
 			env_set_s(&e, (enum env_meta)k, span_str("\x01"));
+		}
 		buf_reset(&out);
 		if (++n == LIMIT_META_KEYS)
 			CHECK(env_encode(&e, &out) == ERR_OK);

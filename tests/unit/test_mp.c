@@ -26,14 +26,15 @@ test_leads(void)
 	for (unsigned c = 0; c < 256; c++) {
 		size_t want = 1;
 
-		if (c >= 0x80 && c <= 0x8f)
+		if (c >= 0x80 && c <= 0x8f) {
 			want = 1 + (c & 15) * 2;
-		else if (c >= 0x90 && c <= 0x9f)
+		} else if (c >= 0x90 && c <= 0x9f) {
 			want = 1 + (c & 15);
-		else if (c >= 0xa0 && c <= 0xbf)
+		} else if (c >= 0xa0 && c <= 0xbf) {
 			want = 1 + (c & 31);
-		else if (c >= 0xc0 && c <= 0xdf)
+		} else if (c >= 0xc0 && c <= 0xdf) {
 			want = whole[c - 0xc0];
+		}
 		p[0] = (uint8_t)c;
 		bad += scan(span_of(p, sizeof p)) != want;
 		for (size_t n = 0; n < want; n++) {

@@ -89,9 +89,10 @@ test_double(void)
 	CHECK(!exact_is_double("1e") && !exact_is_double("-") && !exact_is_double("1e-") &&
 	      !exact_is_double("."));
 	v = 7;
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		check_at(
 		    str_double(span_str(bad[i]), &v) == -1 && v == 7, bad[i], __FILE__, __LINE__);
+	}
 	CHECK(str_double(S("1\0002"), &v) == -1);
 	memset(longest, '0', sizeof longest);
 	longest[510] = '3';
