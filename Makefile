@@ -1,5 +1,5 @@
 # One Makefile, no recursion.  A directory is a program; every *.c in it is linked.
-#   make [BUILD=debug|release|asan|tsan|cov]   make check   make lint   make fuzz   make vectors
+#   make [BUILD=debug|release|asan|tsan|cov]   make check   make lint   make fuzz   make chaos   make bench
 # A plugin is a directory below services/<service>/plugins/: its *.c are linked with everything of
 # its service but main.c, and the program is called <kind>-<name> (watcher-file, pusher-postgres).
 BUILD   ?= debug
@@ -110,7 +110,13 @@ $(O)/bin/$(call progname,$(1)): $(O)/$(1)/main.o $(O)/parts/$(notdir $(1)).a $(c
 endef
 $(foreach p,$(PROGS),$(if $(call src,$(p)),$(eval $(call prog,$(p)))))
 
+# The files of a plugin beside the one with main() are an archive too, for the unit tests.
+plugmods = $(call obj,$(filter-out %/watcher.c %/pusher.c %/source.c %/provider.c %/ingest.c,$(call src,$(1))))
 define plugin
+$(if $(call plugmods,$(1)),$(O)/parts/$(call plugname,$(1)).a: $(call plugmods,$(1))
+	@mkdir -p $$(@D)
+	@rm -f $$@ && $(AR) rcs $$@ $$^
+PARTS += $(O)/parts/$(call plugname,$(1)).a)
 $(O)/bin/$(call plugname,$(1)): $(call obj,$(call src,$(1))) $(O)/parts/$(notdir $(call service,$(1))).a $(SHAREDA) $(LIB)
 	@mkdir -p $$(@D)
 	@echo "  LD   $$@"
