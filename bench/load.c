@@ -23,7 +23,7 @@
 
 struct client {
 	pthread_t thread;
-	unsigned long done;
+	unsigned long done, made;
 	unsigned latency[BUCKETS];
 	unsigned n;
 };
@@ -57,7 +57,8 @@ make_frame(struct client *c, uint8_t *out, size_t size)
 
 	memset(id, (int)c->n, sizeof id);
 	memcpy(id, &now, sizeof now);
-	memcpy(id + 8, &c->done, 6);
+	memcpy(id + 8, &c->made, 6); /* two of one microsecond must differ, or they are one request */
+	c->made++;
 	buf_init(&b, size);
 	if (strcmp(run.mode, "proxy") == 0) {
 		buf_put(&b, id, sizeof id);
