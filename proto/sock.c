@@ -13,7 +13,7 @@
 /* Counts of messages, so only the last resort: what really bounds are credit and bytes pending. */
 #define HWM_ROUTER 100000
 #define HWM_FEED 10000
-#define HWM_DEALER_OUT 10000
+#define HWM_DEALER_OUT 1000 /* one may be a PACK of 1 MiB */
 #define HWM_DEALER_IN 100000
 
 void

@@ -19,6 +19,7 @@ struct state {
 	int open_code, start_code;
 	bool no_broker, hold; /* hold: the request is kept when SIGTERM comes */
 	bool busy;            /* idle() says no */
+	bool impatient;       /* a second SIGTERM follows the first */
 	bool ready_later;
 	struct worker_msg *held;
 	struct timer poke;
@@ -190,6 +191,8 @@ on_drain(void *state)
 
 	mark(st, 'd');
 	CHECK(svc_is_draining(st->svc));
+	if (st->impatient)
+		(void)kill(getpid(), SIGTERM);
 	if (st->held)
 		loop_later(svc_loop(st->svc), let_go, st);
 }
@@ -331,6 +334,18 @@ test_drain_has_an_end(void)
 }
 
 static void
+test_a_second_signal_ends_at_once(void)
+{
+	struct state st = {.busy = true, .impatient = true};
+
+	CHECK(run(&st, NULL) == 0); /* --drain-ms is 10 s, but nobody waits for it */
+	CHECK(strncmp(st.trail, "osrd", 4) == 0);
+	CHECK(st.byes < 2); /* no flush */
+	free(st.info);
+	free(st.stats);
+}
+
+static void
 test_no_broker(void)
 {
 	struct state st = {.no_broker = true};
@@ -363,6 +378,7 @@ main(void)
 	test_life();
 	test_drain();
 	test_drain_has_an_end();
+	test_a_second_signal_ends_at_once();
 	test_no_broker();
 	test_failures();
 	return check_done();

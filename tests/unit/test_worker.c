@@ -645,6 +645,129 @@ test_unsub_with_something_in_hand(void)
 	buf_fini(&inner);
 }
 
+static bool
+is_flushed(void)
+{
+	return worker_is_flushed(worker);
+}
+
+/* The socket takes no more for a while: answers wait, keep their order, and arrive. */
+static void
+test_answers_wait_for_the_link(void)
+{
+	unsigned reps = last[ENV_REP].n, acks = last[ENV_ACK].n, n = 0;
+	struct env rep, junk;
+	struct buf b;
+
+	/* Without PACK a frame is a message, and messages are what the socket counts. */
+	generation = link_generation(link_);
+	fake_stop(&broker);
+	broker.feature = NULL;
+	fake_start(&broker);
+	CHECK(run_until(loop, has_new_session));
+	nhand = 0;
+	deliver_request("q.x", outer_id, 0);
+	deliver_event(90, 1);
+	CHECK(holds(2));
+	loop_sock_end(loop, broker.router); /* a broker that does not read */
+	buf_init(&b, LIMIT_HEADER);
+	env_init(&junk, ENV_MORE, span_str(""), inner_id);
+	CHECK(env_encode(&junk, &b) == ERR_OK);
+	while (n < 10000000 && link_send(link_, buf_span(&b)) == 0)
+		n++;
+	CHECK(n > 100 && n < 10000000);
+	env_init(&rep, ENV_REP, span_str(""), NULL);
+	rep.body = span_str("\x07");
+	worker_reply(hand[0], &rep);
+	worker_ack(hand[1]);
+	CHECK(!worker_is_flushed(worker));
+	CHECK(worker_in_hand(worker) == 0);
+	(void)loop_sock(loop, broker.router, fake_readable, &broker);
+	CHECK(run_until(loop, is_flushed));
+	CHECK(hears(ENV_REP, reps + 1));
+	CHECK(span_is(last[ENV_REP].e.body, "\x07"));
+	CHECK(hears(ENV_ACK, acks + 1));
+	CHECK(worker_stats(worker).dropped == 0);
+	buf_fini(&b);
+}
+
+#define MANY 450
+
+static unsigned many_left;
+
+static void
+on_many(void *arg, struct worker_msg *m)
+{
+	(void)arg;
+	many_left--;
+	hand[0] = m;
+	worker_ack(m);
+}
+
+static uint64_t ack_sum;
+static unsigned ack_n;
+
+static void
+count_acks(struct fake *f, const struct env *e)
+{
+	struct mp_r r;
+
+	if (e->verb == ENV_ACK) {
+		mp_r_init(&r, env_s(e, ENV_M_SEQS));
+		for (unsigned n = mp_array(&r); n > 0; n--, ack_n++)
+			ack_sum += mp_u64(&r, INT64_MAX);
+		CHECK(!r.bad);
+	}
+	on_heard(f, e);
+}
+
+static bool
+all_acked(void)
+{
+	return ack_n >= MANY;
+}
+
+/* More than one header holds. */
+static void
+test_many_acks(void)
+{
+	struct worker_sub *s = worker_sub(
+	    worker, &(struct worker_sub_spec){
+			.pattern = "m.>", .group = "many", .credit = MANY, .msg = on_many});
+	struct buf inner, one;
+	struct env e, head;
+	struct pack p;
+
+	CHECK(run_until(loop, all_live));
+	broker.on = count_acks;
+	many_left = MANY;
+	pack_init(&p);
+	buf_init(&inner, LIMIT_HEADER);
+	buf_init(&one, LIMIT_FRAME_RX);
+	env_init(&e, ENV_PUB, span_str("m.x"), inner_id);
+	CHECK(env_encode(&e, &inner) == ERR_OK);
+	for (unsigned i = 1; i <= MANY; i++) {
+		env_init(&head, ENV_MSG, span_str("m.x"), inner_id);
+		env_set_s(&head, ENV_M_GROUP, span_str("many"));
+		env_set_u(&head, ENV_M_SEQ, i);
+		env_set_u(&head, ENV_M_TRY, 1);
+		head.body = buf_span(&inner);
+		buf_reset(&one);
+		if (env_encode(&head, &one) != ERR_OK)
+			CHECK(!"encoded");
+		pack_add(&p, buf_span(&one));
+	}
+	fake_send(&broker, pack_frame(&p)); /* all in one turn */
+	CHECK(run_until(loop, all_acked));
+	CHECK(many_left == 0);
+	CHECK(ack_n == MANY && ack_sum == (uint64_t)MANY * (MANY + 1) / 2);
+	broker.on = on_heard;
+	worker_unsub(s);
+	pack_fini(&p);
+	buf_fini(&inner);
+	buf_fini(&one);
+}
+
 static void
 test_stats(void)
 {
@@ -657,7 +780,7 @@ test_stats(void)
 	CHECK(d.root.type == MSGPACK_OBJECT_ARRAY && d.root.via.array.size == 3);
 	CHECK(span_is(doc_str(&d.root.via.array.ptr[0], "group"), "g"));
 	CHECK(doc_bool(&d.root.via.array.ptr[0], "live", false));
-	CHECK(doc_i64(&d.root.via.array.ptr[0], "acked", -1) == 4);
+	CHECK(doc_i64(&d.root.via.array.ptr[0], "acked", -1) == 5);
 	CHECK(doc_i64(&d.root.via.array.ptr[0], "inHand", -1) == 0);
 	doc_fini(&d);
 	buf_fini(&b);
@@ -709,6 +832,8 @@ main(void)
 	test_a_cancel_may_finish_everything();
 	test_refused();
 	test_unsub_with_something_in_hand();
+	test_answers_wait_for_the_link();
+	test_many_acks();
 	test_stats();
 	test_bye();
 	deliver_request("q.x", outer_id, 0);
