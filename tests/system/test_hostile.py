@@ -101,7 +101,7 @@ def test_oversize_frame(house):
     s.linger = 0
     s.connect(house.bus_endpoint)
     id = new_id()
-    s.send(taxiwire.encode("PUB", "t.x", id, {}, msgpack.packb(b"x" * (17 << 20))))
+    s.send(msgpack.packb([1, "PUB", "t.x", id, {}]) + msgpack.packb(b"x" * (17 << 20)))
     assert s.poll(int(20000 * SLOW))
     v = taxiwire.decode(s.recv())
     assert v[1] == "ERR" and v[4]["code"] == "TOO_BIG"
