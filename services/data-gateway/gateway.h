@@ -5,14 +5,14 @@
 #include "proto/svc.h"
 #include "store/pg.h"
 
-struct recorder;
+struct recording;
 
 struct gateway {
 	const char *database_url;
 	struct svc *svc;
 	struct pg *writes,
 	    *reads; /* two connections, so that looking does not wait for recording */
-	struct recorder *receipts, *deliveries, *dead;
+	struct recording *receipts, *deliveries, *dead;
 	struct list creates, queries; /* requests in hand */
 	bool draining;
 	struct {

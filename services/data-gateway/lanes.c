@@ -15,7 +15,7 @@ struct lane {
 	bool blocked;      /* `gave` was given back, and it is not `until` */
 	uint64_t gave;
 	int64_t until;
-	uint64_t pass;   /* lanes_take: one of it stayed behind in this pass */
+	uint64_t pass; /* lanes_take: one of it stayed behind in this pass */
 	unsigned keylen;
 	char key[LIMIT_KEY];
 };
@@ -37,10 +37,33 @@ lanes_new(void)
 	return l;
 }
 
+/* uthash is macros, nested deeper than we would write: each operation has a function of its own. */
+
+static struct lane *
+find(struct lanes *l, struct span key) /* NOLINT(readability-function-size) */
+{
+	struct lane *lane;
+
+	HASH_FIND(hh, l->by_key, key.p, (unsigned)key.n, lane);
+	return lane;
+}
+
+static void
+put_in(struct lanes *l, struct lane *lane) /* NOLINT(readability-function-size) */
+{
+	HASH_ADD_KEYPTR(hh, l->by_key, lane->key, lane->keylen, lane);
+}
+
+static void
+take_out(struct lanes *l, struct lane *lane) /* NOLINT(readability-function-size) */
+{
+	HASH_DEL(l->by_key, lane); /* NOLINT(clang-analyzer-core.NullDereference) */
+}
+
 static void
 drop_lane(struct lanes *l, struct lane *lane)
 {
-	HASH_DEL(l->by_key, lane);
+	take_out(l, lane);
 	list_remove(&lane->place);
 	free(lane);
 }
@@ -48,21 +71,18 @@ drop_lane(struct lanes *l, struct lane *lane)
 void
 lanes_free(struct lanes *l)
 {
-	struct lane *lane, *next;
-
 	if (l == NULL)
 		return;
-	HASH_ITER (hh, l->by_key, lane, next)
-		drop_lane(l, lane);
+	while (l->by_key != NULL)
+		drop_lane(l, l->by_key);
 	free(l);
 }
 
 static struct lane *
 lane_of(struct lanes *l, struct span key)
 {
-	struct lane *lane;
+	struct lane *lane = find(l, key);
 
-	HASH_FIND(hh, l->by_key, key.p, (unsigned)key.n, lane);
 	if (lane != NULL)
 		return lane;
 	lane = xcalloc(1, sizeof *lane);
@@ -70,7 +90,7 @@ lane_of(struct lanes *l, struct span key)
 	list_init(&lane->place);
 	lane->keylen = (unsigned)key.n;
 	memcpy(lane->key, key.p, key.n);
-	HASH_ADD_KEYPTR(hh, l->by_key, lane->key, lane->keylen, lane);
+	put_in(l, lane);
 	return lane;
 }
 

@@ -8,7 +8,7 @@
 #include "proto/mp.h"
 #include "services/data-gateway/create.h"
 #include "services/data-gateway/query.h"
-#include "services/data-gateway/recorder.h"
+#include "services/data-gateway/recording.h"
 
 #define KEEP_BACK_MS 50 /* of a request's time, for the answer's way */
 #define PG_MS 20000
@@ -52,15 +52,15 @@ on_open(void *state, struct svc *s)
 static int
 on_start(void *state, struct svc *s)
 {
-	const struct recorder_spec receipts = {.group = "data-gateway.receipts",
+	const struct recording_spec receipts = {.group = "data-gateway.receipts",
 	    .pattern = "rows.in",
 	    .read = record_receipt,
 	    .sql = record_receipt_sql};
-	const struct recorder_spec deliveries = {.group = "data-gateway.deliveries",
+	const struct recording_spec deliveries = {.group = "data-gateway.deliveries",
 	    .pattern = "delivery.>",
 	    .read = record_delivery,
 	    .sql = record_delivery_sql};
-	const struct recorder_spec dead = {.group = "data-gateway.dead",
+	const struct recording_spec dead = {.group = "data-gateway.dead",
 	    .pattern = "sys.dead",
 	    .read = record_dead,
 	    .sql = record_delivery_sql};
@@ -68,9 +68,9 @@ on_start(void *state, struct svc *s)
 
 	create_start(g);
 	query_start(g);
-	g->receipts = recorder_new(s, g->writes, &receipts);
-	g->deliveries = recorder_new(s, g->writes, &deliveries);
-	g->dead = recorder_new(s, g->writes, &dead);
+	g->receipts = recording_new(s, g->writes, &receipts);
+	g->deliveries = recording_new(s, g->writes, &deliveries);
+	g->dead = recording_new(s, g->writes, &dead);
 	return 0;
 }
 
@@ -79,9 +79,9 @@ on_drain(void *state)
 {
 	struct gateway *g = state;
 
-	recorder_drain(g->receipts);
-	recorder_drain(g->deliveries);
-	recorder_drain(g->dead);
+	recording_drain(g->receipts);
+	recording_drain(g->deliveries);
+	recording_drain(g->dead);
 }
 
 static void
@@ -91,17 +91,17 @@ on_close(void *state)
 
 	create_stop(g);
 	query_stop(g);
-	recorder_free(g->receipts);
-	recorder_free(g->deliveries);
-	recorder_free(g->dead);
+	recording_free(g->receipts);
+	recording_free(g->deliveries);
+	recording_free(g->dead);
 	pg_free(g->writes);
 	pg_free(g->reads);
 }
 
 static unsigned
-put_recorder(struct buf *out, const char *name, const struct recorder *r)
+put_recording(struct buf *out, const char *name, const struct recording *r)
 {
-	struct recorder_stats s = recorder_stats(r);
+	struct recording_stats s = recording_stats(r);
 
 	mp_put_cstr(out, name);
 	mp_put_map(out, 5);
@@ -136,8 +136,9 @@ on_stats(void *state, struct buf *out)
 	}
 	mp_put_cstr(out, "databaseUp");
 	mp_put_bool(out, pg_is_up(g->reads));
-	return n + 1 + put_recorder(out, "receipts", g->receipts) +
-	       put_recorder(out, "deliveries", g->deliveries) + put_recorder(out, "dead", g->dead);
+	return n + 1 + put_recording(out, "receipts", g->receipts) +
+	       put_recording(out, "deliveries", g->deliveries) +
+	       put_recording(out, "dead", g->dead);
 }
 
 int

@@ -77,7 +77,8 @@ give_back(struct pusher_work *w, int64_t after_ms, const char *why)
 		loop_timer(svc_loop(p->svc), &p->clock, loop_now(svc_loop(p->svc)) + CLOCK_MS);
 }
 
-/* The clock of the lanes does not run while this loop does not: what came in a pause is read before it goes on. */
+/* The clock of the lanes does not run while this loop does not: what came in a pause is read before
+ * it goes on. */
 static void
 on_clock(struct timer *t)
 {
@@ -98,11 +99,12 @@ batch_ended(struct pusher *p)
 
 	p->stuck = false;
 	p->failed = p->done > 0 ? 0 : p->failed + 1;
-	if (p->failed == 0 || p->draining)
+	if (p->failed == 0 || p->draining) {
 		pusher_kick(p);
-	else
+	} else {
 		loop_timer(
 		    l, &p->probe, loop_now(l) + (wait < PROBE_MOST_MS ? wait : PROBE_MOST_MS));
+	}
 }
 
 void
@@ -128,10 +130,11 @@ pusher_done(struct pusher_item *it, enum pusher_end end, int64_t after_ms, const
 		pusher_report_final(w, REPORT_DEAD, why);
 		break;
 	case PUSHER_RETRY:
-		if (log_allow(&p->retry_log, loop_now(svc_loop(p->svc)), 3))
+		if (log_allow(&p->retry_log, loop_now(svc_loop(p->svc)), 3)) {
 			log_info("delivery_retry", LOG_ID("receipt", it->receipt),
 			    LOG_U("seq", it->seq), LOG_U("attempt", it->attempt), LOG_S("why", why),
 			    LOG_U("suppressed", p->retry_log.last));
+		}
 		give_back(w, after_ms, why);
 		break;
 	}
@@ -172,10 +175,11 @@ start_batch(void *arg)
 	for (size_t i = 0; i < n; i++) {
 		struct pusher_work *w = LIST_ITEM(taken[i], struct pusher_work, lane);
 
-		if (is_lost(w, now))
+		if (is_lost(w, now)) {
 			let_go(w);
-		else
+		} else {
 			add_to_batch(p, w);
+		}
 	}
 	p->left = p->batch.n;
 	p->done = 0;
@@ -423,10 +427,11 @@ env_prefix(const char *name)
 	char *s = xasprintf("PLUGIN_%s_", name);
 
 	for (char *c = s; *c != '\0'; c++) {
-		if (*c >= 'a' && *c <= 'z')
+		if (*c >= 'a' && *c <= 'z') {
 			*c = (char)(*c - 'a' + 'A');
-		else if (*c == '-')
+		} else if (*c == '-') {
 			*c = '_';
+		}
 	}
 	return s;
 }

@@ -37,10 +37,11 @@ fill(const struct pusher_work *w, struct env *e, struct buf *body, struct report
 static void
 finish(struct pusher_work *w)
 {
-	if (w->verdict == REPORT_DEAD)
+	if (w->verdict == REPORT_DEAD) {
 		worker_reject(w->m, w->why);
-	else
+	} else {
 		worker_ack(w->m);
+	}
 	pusher_free_work(w);
 }
 
@@ -79,9 +80,10 @@ on_reported(void *arg, const struct env *e)
 	}
 	/* Never to be taken: the delivery itself is done, and a receipt without it beats a group
 	 * that stands still. */
-	if (code != ERR_OK)
+	if (code != ERR_OK) {
 		log_error("report_refused", LOG_ID("receipt", w->item.receipt),
 		    LOG_S("code", err_name(code)), LOG_B("detail", env_err_text(e)));
+	}
 	finish(w);
 }
 

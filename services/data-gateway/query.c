@@ -89,10 +89,11 @@ is_over(struct query *q, const struct pg_done *d)
 	}
 	if (d->end == PG_OK)
 		return false;
-	if (d->end == PG_REFUSED)
+	if (d->end == PG_REFUSED) {
 		worker_fail(q->m, ERR_INTERNAL, d->why);
-	else
+	} else {
 		not_ready(q, "the database is away; what was accepted is safe");
+	}
 	if (d->end == PG_REFUSED)
 		query_end(q);
 	return true;
@@ -130,10 +131,11 @@ on_looked(void *arg, const struct pg_done *d)
 
 	if (is_over(q, d))
 		return;
-	if (PQntuples(d->res) > 0)
+	if (PQntuples(d->res) > 0) {
 		reply_json(q, PQgetvalue(d->res, 0, 0));
-	else
+	} else {
 		not_found(q);
+	}
 }
 
 static void
@@ -263,19 +265,21 @@ list(struct gateway *g, struct worker_msg *m, const struct list_args *a)
 static void
 on_list(void *arg, struct worker_msg *m)
 {
-	struct list_args a;
+	struct list_args a = {.limit = 0};
 	struct faults f;
 	struct doc d;
 
 	faults_init(&f);
-	if (doc_parse(&d, m->env.body) != 0)
+	if (doc_parse(&d, m->env.body) != 0) {
 		faults_add(&f, "", "expected an object with uuid");
-	else
+	} else {
 		read_list_args(&d.root, &a, &f);
-	if (f.n > 0)
+	}
+	if (f.n > 0) {
 		gateway_fail_faults(m, &f);
-	else
+	} else {
 		list(arg, m, &a);
+	}
 	doc_fini(&d);
 	faults_fini(&f);
 }

@@ -52,7 +52,7 @@ put_text(struct buf *out, const char *key, struct span s)
 			s.n--;
 	}
 	for (size_t i = 0; i < s.n; i++)
-		buf_putc(&clean, s.p[i] == 0 ? ' ' : (char)s.p[i]);
+		buf_put(&clean, s.p[i] == 0 ? (const uint8_t *)" " : &s.p[i], 1);
 	put_key(out, key);
 	json_put_str(out, buf_span(&clean));
 	buf_fini(&clean);

@@ -81,19 +81,21 @@ check_twice(struct row_path *at, struct faults *f, struct span *keys, unsigned n
 	if (n < 2)
 		return;
 	qsort(keys, n, sizeof *keys, cmp_span);
-	for (unsigned i = 1; i < n; i++)
+	for (unsigned i = 1; i < n; i++) {
 		if (span_eq(keys[i - 1], keys[i]))
 			fault_at_key(at, f, keys[i], "this key is there twice");
+	}
 }
 
 static void
 check_key(struct row_path *at, struct faults *f, struct span key)
 {
-	if (key.n > ROW_KEY_MAX)
+	if (key.n > ROW_KEY_MAX) {
 		fault_at_key(at, f, span_of(key.p, 32), "a key is at most 255 bytes long");
-	else if (!str_is_camel(key))
+	} else if (!str_is_camel(key)) {
 		fault_at_key(at, f, key,
 		    "expected a camelCase key: a lower-case letter, then letters and digits");
+	}
 }
 
 /* Destinations keep values as JSON, which knows neither NaN nor extensions nor keys that are no
@@ -130,9 +132,10 @@ check_value(struct row_path *at, struct faults *f, struct span key, struct span 
 	struct mp_r r;
 
 	mp_r_init(&r, value);
-	if (!has_json_form(&r))
+	if (!has_json_form(&r)) {
 		fault_at_key(
 		    at, f, key, "has no JSON form: NaN, an infinity, or a msgpack extension");
+	}
 }
 
 static void
@@ -177,10 +180,11 @@ check_index(struct mp_r *r, struct row_path *at, struct faults *f)
 	mp_r_init(&one, mp_raw(r));
 	if (t == MP_NIL)
 		return;
-	if (t != MP_INT)
+	if (t != MP_INT) {
 		row_fault_type(at, f, "an integer of at least 0", t);
-	else if ((void)mp_u64(&one, INT64_MAX), one.bad)
+	} else if ((void)mp_u64(&one, INT64_MAX), one.bad) {
 		faults_add(f, at->text, "expected an integer of at least 0");
+	}
 }
 
 /* One key of a row and its value. */
@@ -217,7 +221,8 @@ row_check(struct mp_r *r, struct row_path *at, struct faults *f)
 	n = mp_map(r);
 	for (unsigned i = 0; i < n && !r->bad; i++)
 		check_member(r, at, f, have);
-	if (have[0] == 0)
+	if (have[0] == 0) {
 		fault_at_key(
 		    at, f, span_str("data"), "is missing: an object with at least one key");
+	}
 }

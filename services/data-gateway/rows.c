@@ -12,9 +12,10 @@ static const char *const names[MEMBERS] = {
 static int
 member(struct span key)
 {
-	for (int i = 0; i < MEMBERS; i++)
+	for (int i = 0; i < MEMBERS; i++) {
 		if (span_is(key, names[i]))
 			return i;
+	}
 	return -1;
 }
 
@@ -55,10 +56,11 @@ check_members(struct span body, int what, struct faults *f)
 		size_t back = row_path_push(&at, key);
 		int i = member(key);
 
-		if (i != UUID && i != what)
+		if (i != UUID && i != what) {
 			faults_add(f, at.text, "unknown key; expected uuid and %s", names[what]);
-		else if (seen[i]++ > 0)
+		} else if (seen[i]++ > 0) {
 			faults_add(f, at.text, "this key is there twice");
+		}
 		(void)mp_raw(&r);
 		row_path_pop(&at, back);
 	}
@@ -153,10 +155,11 @@ read_one(struct rows *r, struct span raw, struct faults *f)
 	r->raw = raw;
 	(void)row_path_push(&at, span_str("row"));
 	mp_r_init(&in, raw);
-	if (raw.p == NULL)
+	if (raw.p == NULL) {
 		faults_add(f, "/row", "is missing: an object with `data`");
-	else
+	} else {
 		row_check(&in, &at, f);
+	}
 }
 
 /* `chunk` or `part`, and `last`. */
@@ -191,10 +194,11 @@ static void
 read_lines(struct rows *r, const struct span m[MEMBERS], struct faults *f)
 {
 	read_part(r, m[CHUNK], m[LAST], "/chunk", f);
-	if (is_empty_end(r, m[LINES]))
+	if (is_empty_end(r, m[LINES])) {
 		r->raw = m[LINES];
-	else
+	} else {
 		read_array(r, m[LINES], "lines", f);
+	}
 }
 
 static void

@@ -39,10 +39,33 @@ tcache_release(struct trigger *t)
 		free(t);
 }
 
+/* uthash is macros, nested deeper than we would write: each operation has a function of its own. */
+
+static struct entry *
+find(struct tcache *c, const uint8_t uuid[16]) /* NOLINT(readability-function-size) */
+{
+	struct entry *e;
+
+	HASH_FIND(hh, c->by_uuid, uuid, 16, e);
+	return e;
+}
+
+static void
+put_in(struct tcache *c, struct entry *e) /* NOLINT(readability-function-size) */
+{
+	HASH_ADD(hh, c->by_uuid, uuid, 16, e);
+}
+
+static void
+take_out(struct tcache *c, struct entry *e) /* NOLINT(readability-function-size) */
+{
+	HASH_DEL(c->by_uuid, e); /* NOLINT(clang-analyzer-core.NullDereference) */
+}
+
 static void
 drop(struct tcache *c, struct entry *e)
 {
-	HASH_DEL(c->by_uuid, e);
+	take_out(c, e);
 	list_remove(&e->used);
 	c->n--;
 	c->bytes -= e->trigger->body.n;
@@ -62,15 +85,6 @@ tcache_free(struct tcache *c)
 	free(c);
 }
 
-static struct entry *
-find(struct tcache *c, const uint8_t uuid[16])
-{
-	struct entry *e;
-
-	HASH_FIND(hh, c->by_uuid, uuid, 16, e);
-	return e;
-}
-
 struct trigger *
 tcache_get(struct tcache *c, const uint8_t uuid[16], int64_t now_ms)
 {
@@ -86,6 +100,18 @@ tcache_get(struct tcache *c, const uint8_t uuid[16], int64_t now_ms)
 	list_push_back(&c->used, &e->used);
 	e->trigger->refs++;
 	return e->trigger;
+}
+
+static void
+make_room(struct tcache *c, size_t bytes)
+{
+	struct entry *e;
+
+	LIST_EACH (e, &c->used, struct entry, used) {
+		if (c->n < c->max_entries && c->bytes + bytes <= c->max_bytes)
+			return;
+		drop(c, e);
+	}
 }
 
 struct trigger *
@@ -105,14 +131,13 @@ tcache_put(struct tcache *c, const uint8_t uuid[16], struct span body, int64_t n
 		drop(c, e);
 	if (body.n > c->max_bytes)
 		return t;
-	while (c->n > 0 && (c->n >= c->max_entries || c->bytes + body.n > c->max_bytes))
-		drop(c, LIST_FIRST(&c->used, struct entry, used));
+	make_room(c, body.n);
 	e = xcalloc(1, sizeof *e);
 	memcpy(e->uuid, uuid, 16);
 	e->until_ms = body.p != NULL ? INT64_MAX : now_ms + TCACHE_NONE_MS;
 	e->trigger = t;
 	t->refs++;
-	HASH_ADD(hh, c->by_uuid, uuid, 16, e);
+	put_in(c, e);
 	list_push_back(&c->used, &e->used);
 	c->n++;
 	c->bytes += body.n;

@@ -178,6 +178,15 @@ struct model {
 	unsigned order_broken, turned;
 };
 
+static uint64_t state;
+
+static unsigned
+roll(void)
+{
+	state = state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+	return (unsigned)(state >> 40);
+}
+
 static unsigned
 first_open(const struct model *m)
 {
@@ -211,7 +220,7 @@ hand_out(struct model *m)
 	for (unsigned i = 1; i <= RECORDS; i++)
 		any = any || m->flight[i];
 	if (!any) {
-		m->holder = rand() % 2;
+		m->holder = (int)(roll() % 2);
 		m->next = first_open(m);
 	}
 	while (m->next <= RECORDS && m->done[m->next])
@@ -281,7 +290,7 @@ worker_works(struct model *m, int w)
 	if (lanes_take(m->lanes[w], &item, 1, 100) == 0)
 		return;
 	at = (unsigned)(item - m->items[w]);
-	if (rand() % 4 == 0) {
+	if (roll() % 4 == 0) {
 		while (lanes_again(m->lanes[w], item, m->time[w] + 1) != NULL)
 			;
 		say(m, w, at, true, true);
@@ -301,14 +310,14 @@ run_model(unsigned seed, unsigned *turned)
 	struct model *m = calloc(1, sizeof *m);
 	unsigned steps = 0;
 
-	srand(seed);
+	state = seed * UINT64_C(0x9e3779b97f4a7c15);
 	m->lanes[0] = lanes_new();
 	m->lanes[1] = lanes_new();
 	m->holder = m->waits_for = -1;
 	for (; steps < 3000 && first_open(m) <= RECORDS; steps++) {
-		int w = rand() % 2;
+		int w = (int)(roll() % 2);
 
-		switch (rand() % 4) {
+		switch (roll() % 4) {
 		case 0: hand_out(m); break;
 		case 1:
 			if (m->down_at[w] < m->down_n[w])

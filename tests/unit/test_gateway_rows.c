@@ -114,11 +114,12 @@ wrong_ones(void)
 static void
 pointers(void)
 {
-	char json[4096] = "{\"uuid\":\"" UUID "\",\"rows\":[";
+	char json[4096];
+	size_t n = (size_t)snprintf(json, sizeof json, "{\"uuid\":\"" UUID "\",\"rows\":[");
 
 	for (int i = 0; i < 18; i++)
-		strcat(json, i == 17 ? "{\"data\":{\"ok\":1,\"Bad-Key\":1,\"a/b~\":2}}," : "{\"data\":{\"a\":1}},");
-	strcat(json, "{\"data\":{\"b\":1}},5]}");
+		n += (size_t)snprintf(json + n, sizeof json - n, "%s", i == 17 ? "{\"data\":{\"ok\":1,\"Bad-Key\":1,\"a/b~\":2}}," : "{\"data\":{\"a\":1}},");
+	(void)snprintf(json + n, sizeof json - n, "{\"data\":{\"b\":1}},5]}");
 	CHECK_STR(faults_of(ROWS_BATCH, json),
 	    "/rows/17/data/Bad-Key: expected a camelCase key: a lower-case letter, then letters and digits; "
 	    "/rows/17/data/a~1b~0: expected a camelCase key: a lower-case letter, then letters and digits; "

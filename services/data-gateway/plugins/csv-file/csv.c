@@ -7,9 +7,10 @@
 static bool
 needs_quotes(struct span v)
 {
-	for (size_t i = 0; i < v.n; i++)
+	for (size_t i = 0; i < v.n; i++) {
 		if (v.p[i] == ',' || v.p[i] == '"' || v.p[i] == '\n' || v.p[i] == '\r')
 			return true;
+	}
 	return v.n == 0;
 }
 
@@ -115,19 +116,21 @@ csv_next_field(struct span *rest, struct buf *out)
 		uint8_t c = s.p[i];
 
 		if (c == '"') {
-			if (quoted && i + 1 < s.n && s.p[i + 1] == '"')
+			if (quoted && i + 1 < s.n && s.p[i + 1] == '"') {
 				buf_putc(out, (char)s.p[i++]);
-			else
+			} else {
 				quoted = !quoted;
+			}
 		} else if (!quoted && (c == ',' || at_end(span_of(s.p + i, s.n - i)))) {
 			break;
 		} else {
 			buf_putc(out, (char)c);
 		}
 	}
-	if (i < s.n && s.p[i] == ',')
+	if (i < s.n && s.p[i] == ',') {
 		*rest = span_of(s.p + i + 1, s.n - i - 1);
-	else
+	} else {
 		*rest = (struct span){NULL, 0};
+	}
 	return true;
 }

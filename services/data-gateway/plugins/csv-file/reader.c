@@ -39,9 +39,9 @@ more(struct reader *r)
 		r->failed = true;
 		return false;
 	}
-	do
+	do {
 		n = pread(r->fd, to, want, r->next);
-	while (n == -1 && errno == EINTR);
+	} while (n == -1 && errno == EINTR);
 	r->failed = n == -1;
 	if (n <= 0)
 		return false;

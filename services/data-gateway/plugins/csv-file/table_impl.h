@@ -43,13 +43,19 @@ int table_file_write(int fd, struct span bytes, off_t at);
 /* A whole new file under its name, fsynced, replacing any. */
 int table_file_put(struct tables *t, const char *name, struct span bytes);
 
-/* Receipts of a write, and from which position on their rows are missing. */
+/* A receipt of a write, and from which position on its rows are missing. */
 struct table_want {
 	UT_hash_handle hh;
 	uint8_t receipt[16];
 	uint64_t next;
 };
+struct table_wants {
+	struct table_want *by_receipt, *all;
+	size_t n;
+};
+/* table.c */
+struct table_want *table_want_of(const struct table_wants *w, const uint8_t *id); /* 16 bytes */
 /* table_file.c: look the receipts up in the file. */
-int table_file_find(struct table *f, struct table_want *wants);
+int table_file_find(struct table *f, const struct table_wants *wants);
 
 #endif

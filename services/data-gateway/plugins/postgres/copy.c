@@ -39,10 +39,11 @@ copy_put_item(struct buf *out, const struct pusher_item *it)
 		pg_copy_field(out, span_str(it->receipt_text), true);
 		put_u64(out, i);
 		pg_copy_field(out, span_str(it->rows.uuid_text), false);
-		if (row.has_index)
+		if (row.has_index) {
 			put_u64(out, row.index);
-		else
+		} else {
 			pg_copy_field(out, (struct span){NULL, 0}, false);
+		}
 		pg_copy_field(out, buf_span(&json), false);
 		put_u64(out, it->seq);
 		pg_copy_end_row(out);

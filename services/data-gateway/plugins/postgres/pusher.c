@@ -227,12 +227,13 @@ start(struct dest *d)
 {
 	int64_t now = loop_now(d->loop);
 
-	if (pg_is_up(d->pg))
+	if (pg_is_up(d->pg)) {
 		next_range(d);
-	else if (now >= d->give_up_ms)
+	} else if (now >= d->give_up_ms) {
 		give_back_rest(d, "the database cannot be reached");
-	else
+	} else {
 		loop_timer(d->loop, &d->wait, now + UP_POLL_MS);
+	}
 }
 
 static void

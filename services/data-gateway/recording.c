@@ -1,4 +1,4 @@
-#include "services/data-gateway/recorder.h"
+#include "services/data-gateway/recording.h"
 
 #include <stdlib.h>
 
@@ -18,14 +18,14 @@
 struct item {
 	struct list link; /* waiting or running */
 	struct worker_msg *m;
-	struct recorder *r;
+	struct recording *r;
 	bool running;
 };
 
-struct recorder {
+struct recording {
 	struct svc *svc;
 	struct pg *pg;
-	struct recorder_spec spec;
+	struct recording_spec spec;
 	struct list waiting, running;
 	size_t nwaiting, nrunning;
 	size_t sent;  /* in the batch under way, some of which may have gone with their session */
@@ -33,14 +33,14 @@ struct recorder {
 	struct timer retry, tick;
 	int64_t backoff_ms;
 	bool kicked, busy, draining, closed;
-	struct recorder_stats n;
+	struct recording_stats n;
 	struct log_limit log;
 };
 
 static void run(void *arg);
 
 static void
-kick(struct recorder *r)
+kick(struct recording *r)
 {
 	if (!r->kicked)
 		loop_later(svc_loop(r->svc), run, r);
@@ -52,10 +52,11 @@ take(struct item *i)
 {
 	struct worker_msg *m = i->m;
 
-	if (i->running)
+	if (i->running) {
 		i->r->nrunning--;
-	else
+	} else {
 		i->r->nwaiting--;
+	}
 	list_remove(&i->link);
 	free(i);
 	m->user = NULL;
@@ -65,14 +66,15 @@ take(struct item *i)
 static void
 reject(struct item *i, const char *why)
 {
-	struct recorder *r = i->r;
+	struct recording *r = i->r;
 	struct worker_msg *m;
 
 	r->n.rejected++;
-	if (log_allow(&r->log, loop_now(svc_loop(r->svc)), 5))
+	if (log_allow(&r->log, loop_now(svc_loop(r->svc)), 5)) {
 		log_warn("record_rejected", LOG_S("group", r->spec.group),
 		    LOG_ID("id", i->m->env.id), LOG_S("why", why),
 		    LOG_U("suppressed", r->log.last));
+	}
 	m = take(i);
 	worker_reject(m, why);
 }
@@ -80,7 +82,7 @@ reject(struct item *i, const char *why)
 /* --- ends of a batch --- */
 
 static void
-put_back(struct recorder *r)
+put_back(struct recording *r)
 {
 	while (!list_empty(&r->running)) {
 		struct item *i = LIST_ITEM(r->running.prev, struct item, link);
@@ -94,7 +96,7 @@ put_back(struct recorder *r)
 }
 
 static void
-give_back_all(struct recorder *r)
+give_back_all(struct recording *r)
 {
 	struct item *i;
 
@@ -103,7 +105,7 @@ give_back_all(struct recorder *r)
 }
 
 static void
-batch_failed(struct recorder *r, const char *why)
+batch_failed(struct recording *r, const char *why)
 {
 	put_back(r);
 	r->n.retries++;
@@ -111,18 +113,21 @@ batch_failed(struct recorder *r, const char *why)
 		give_back_all(r);
 		return;
 	}
-	if (log_allow(&r->log, loop_now(svc_loop(r->svc)), 1))
+	if (log_allow(&r->log, loop_now(svc_loop(r->svc)), 1)) {
 		log_warn("record_retry", LOG_S("group", r->spec.group), LOG_S("why", why),
 		    LOG_U("held", r->nwaiting));
+	}
 	loop_timer(svc_loop(r->svc), &r->retry, loop_now(svc_loop(r->svc)) + r->backoff_ms);
 	r->backoff_ms = r->backoff_ms * 2 < RETRY_MOST_MS ? r->backoff_ms * 2 : RETRY_MOST_MS;
 }
 
 static void
-batch_refused(struct recorder *r, const char *why)
+batch_refused(struct recording *r, const char *why)
 {
-	if (r->sent == 1) {
-		reject(LIST_FIRST(&r->running, struct item, link), why);
+	struct item *only = LIST_FIRST(&r->running, struct item, link);
+
+	if (r->sent == 1 && only != NULL) {
+		reject(only, why);
 	} else {
 		r->limit = r->sent / 2;
 		put_back(r);
@@ -131,7 +136,7 @@ batch_refused(struct recorder *r, const char *why)
 }
 
 static void
-batch_done(struct recorder *r)
+batch_done(struct recording *r)
 {
 	struct item *i;
 
@@ -155,28 +160,29 @@ is_about_data(const char *sqlstate)
 static void
 on_end(void *arg, const struct pg_done *d)
 {
-	struct recorder *r = arg;
+	struct recording *r = arg;
 
 	r->busy = false;
 	if (r->closed) {
 		free(r);
 		return;
 	}
-	if (r->nrunning == 0)
+	if (r->nrunning == 0) {
 		kick(r); /* all of them went with their session */
-	else if (d->end == PG_OK)
+	} else if (d->end == PG_OK) {
 		batch_done(r);
-	else if (d->end == PG_REFUSED && is_about_data(d->sqlstate))
+	} else if (d->end == PG_REFUSED && is_about_data(d->sqlstate)) {
 		batch_refused(r, d->why);
-	else
+	} else {
 		batch_failed(r, d->why);
+	}
 }
 
 /* --- a batch --- */
 
 /* Appends the item; false: it is over with, skipped or rejected. */
 static bool
-add(struct recorder *r, struct item *i, struct buf *json)
+add(struct recording *r, struct item *i, struct buf *json)
 {
 	struct record_from from = {.id = i->m->env.id,
 	    .body = i->m->env.body,
@@ -201,7 +207,7 @@ add(struct recorder *r, struct item *i, struct buf *json)
 }
 
 static void
-fill(struct recorder *r, struct buf *json)
+fill(struct recording *r, struct buf *json)
 {
 	struct item *i;
 
@@ -221,7 +227,7 @@ fill(struct recorder *r, struct buf *json)
 static void
 run(void *arg)
 {
-	struct recorder *r = arg;
+	struct recording *r = arg;
 	struct pg_param p;
 	struct buf json;
 
@@ -246,7 +252,7 @@ run(void *arg)
 static void
 on_retry(struct timer *t)
 {
-	kick(LIST_ITEM(t, struct recorder, retry));
+	kick(LIST_ITEM(t, struct recording, retry));
 }
 
 /* --- deliveries --- */
@@ -254,7 +260,7 @@ on_retry(struct timer *t)
 static void
 on_msg(void *arg, struct worker_msg *m)
 {
-	struct recorder *r = arg;
+	struct recording *r = arg;
 	struct item *i = xcalloc(1, sizeof *i);
 
 	i->m = m;
@@ -287,7 +293,7 @@ extend(struct list *items, int64_t before)
 static void
 on_tick(struct timer *t)
 {
-	struct recorder *r = LIST_ITEM(t, struct recorder, tick);
+	struct recording *r = LIST_ITEM(t, struct recording, tick);
 	int64_t now = loop_now(svc_loop(r->svc));
 
 	extend(&r->waiting, now + ACK_MS / 2);
@@ -297,10 +303,10 @@ on_tick(struct timer *t)
 
 /* --- life --- */
 
-struct recorder *
-recorder_new(struct svc *s, struct pg *pg, const struct recorder_spec *spec)
+struct recording *
+recording_new(struct svc *s, struct pg *pg, const struct recording_spec *spec)
 {
-	struct recorder *r = xcalloc(1, sizeof *r);
+	struct recording *r = xcalloc(1, sizeof *r);
 	struct worker_sub_spec sub = {.pattern = spec->pattern,
 	    .group = spec->group,
 	    .from = "all",
@@ -336,7 +342,7 @@ forget(struct list *items)
 }
 
 void
-recorder_free(struct recorder *r)
+recording_free(struct recording *r)
 {
 	if (r == NULL)
 		return;
@@ -351,7 +357,7 @@ recorder_free(struct recorder *r)
 }
 
 void
-recorder_drain(struct recorder *r)
+recording_drain(struct recording *r)
 {
 	if (r == NULL)
 		return;
@@ -362,10 +368,10 @@ recorder_drain(struct recorder *r)
 	give_back_all(r);
 }
 
-struct recorder_stats
-recorder_stats(const struct recorder *r)
+struct recording_stats
+recording_stats(const struct recording *r)
 {
-	struct recorder_stats s = {0};
+	struct recording_stats s = {0};
 
 	if (r == NULL)
 		return s;

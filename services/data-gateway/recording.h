@@ -1,5 +1,5 @@
-#ifndef GATEWAY_RECORDER_H
-#define GATEWAY_RECORDER_H
+#ifndef GATEWAY_RECORDING_H
+#define GATEWAY_RECORDING_H
 /* One durable group into Postgres: batches of what has come, one transaction each, acknowledged
  * after its commit. A refused batch is halved until the envelope that is to blame stands alone and
  * is rejected.  While Postgres is away everything in hand is held, and the rest waits in the
@@ -8,23 +8,23 @@
 #include "store/pg.h"
 #include "proto/svc.h"
 
-struct recorder;
+struct recording;
 
-struct recorder_spec {
+struct recording_spec {
 	const char *group, *pattern;
 	enum record_end (*read)(const struct record_from *e, struct buf *out, const char **why);
 	const char *sql; /* $1: the batch, a JSON array */
 };
 
-struct recorder *recorder_new(struct svc *s, struct pg *pg, const struct recorder_spec *spec);
-void recorder_free(struct recorder *r); /* before pg_free or after; deliveries are the worker's */
+struct recording *recording_new(struct svc *s, struct pg *pg, const struct recording_spec *spec);
+void recording_free(struct recording *r); /* before pg_free or after; deliveries are the worker's */
 /* From now on what cannot be recorded at once is given back. */
-void recorder_drain(struct recorder *r);
+void recording_drain(struct recording *r);
 
-struct recorder_stats {
+struct recording_stats {
 	uint64_t recorded, skipped, rejected, retries;
 	size_t waiting;
 };
-struct recorder_stats recorder_stats(const struct recorder *r);
+struct recording_stats recording_stats(const struct recording *r);
 
 #endif
