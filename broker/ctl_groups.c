@@ -55,11 +55,12 @@ put_group(const struct broker *b, const struct owed_group *g, struct buf *out)
 	struct group_stats s;
 
 	group_stats(g->core, b->head, &s);
-	mp_put_map(out, 20);
+	mp_put_map(out, 21);
 	ctl_put_str(out, "group", g->name);
 	ctl_put_str(out, "pattern", g->set.pattern);
 	ctl_put_str(out, "state", state_name(g, &s));
 	ctl_put_u(out, "next", group_is_live(g->core) ? b->head + 1 : group_read(g->core));
+	ctl_put_u(out, "from", g->from);
 	ctl_put_u(out, "floor", s.floor);
 	ctl_put_i(out, "owed", s.owed > 0 ? s.owed : 0);
 	ctl_put_u(out, "inFlight", s.in_flight);

@@ -104,6 +104,7 @@ on_recovered(void *arg, const struct journal_group *jg)
 	}
 	memcpy(name, jg->name.p, jg->name.n);
 	g = group_add(b, name, &set);
+	g->from = jg->next;
 	g->core = groups_core_new(g, jg->next);
 	if (jg->state.n > 0 && group_restore(g->core, jg->state, b->head) != 0) {
 		/* Better all of it once more than any of it lost. */
@@ -267,6 +268,7 @@ on_created(struct broker *b, struct job *j)
 		create_free(c);
 		return;
 	}
+	g->from = next;
 	g->core = groups_core_new(g, next);
 	g->saved_head = b->head;
 	g->saved_floor = next - 1;

@@ -39,6 +39,7 @@ struct owed_group {
 	struct list unsaved; /* groups->unsaved: its state is to be written */
 	struct timer timer;  /* group_next */
 	bool deleting, saving;
+	uint64_t from;        /* every seq >= from is owed, or was */
 	uint64_t saved_head;  /* head of the state last submitted */
 	uint64_t saved_floor; /* floor on disk: what retention goes by */
 	int64_t saved_ms;
