@@ -231,8 +231,8 @@ groups(void)
 				 "{\"group\":\"data-gateway.receipts\",\"pattern\":\"rows.in\",\"next\":1,\"floor\":9},"
 				 "{\"group\":\"data-gateway.deliveries\",\"pattern\":\"delivery.>\",\"floor\":10},"
 				 "{\"group\":\"data-gateway.dead\",\"pattern\":\"sys.dead\",\"floor\":10},"
-				 "{\"group\":\"pusher-a\",\"pattern\":\"rows.in\",\"state\":\"active\",\"next\":1,\"floor\":4,\"dropped\":0},"
-				 "{\"group\":\"pusher-b\",\"pattern\":\"rows.in\",\"state\":\"paused\",\"next\":5,\"floor\":4,\"dropped\":2},"
+				 "{\"group\":\"pusher-a\",\"pattern\":\"rows.in\",\"state\":\"active\",\"from\":1,\"floor\":4,\"dropped\":0},"
+				 "{\"group\":\"pusher-b\",\"pattern\":\"rows.in\",\"state\":\"paused-owed\",\"from\":5,\"floor\":4,\"dropped\":2},"
 				 "{\"group\":\"pusher-c\",\"pattern\":\"rows.*\",\"next\":5,\"floor\":4},"
 				 "{\"group\":\"other\",\"pattern\":\"rows.in\",\"next\":5,\"floor\":4}]}")) == 0);
 	CHECK(g.head == 10 && g.has_recorder && g.recorded_to == 9 && g.reported);
