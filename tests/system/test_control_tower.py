@@ -1,0 +1,482 @@
+"""Triggers: checked, stored, recorded, found again; and files that become triggers exactly once."""
+import json
+import os
+import random
+import threading
+import time
+import uuid as uuids
+
+import pytest
+
+from bus import BusError, new_id
+from conftest import wait_for
+
+ONE = {"apiVersion": "OT-2/v1alpha1/Spark1", "protocol": "PlateTransfer", "plate": {"rows": 1, "columns": 2},
+       "spec": [{"volume": 50, "z": 1.0, "a": 2**53 + 1}, {"volume": 60}]}
+
+
+def text(id):
+    return str(uuids.UUID(bytes=id))
+
+
+@pytest.fixture
+def tower(full):
+    full.tower = full.proc("control-tower").start()
+    full.b = full.bus()
+    return full
+
+
+def create(b, body=None, id=None, **meta):
+    return b.req("control-tower.triggers.create", {**ONE, **(body or {})}, id=id, **meta)
+
+
+def get(b, uuid):
+    return b.req("control-tower.triggers.get", {"uuid": uuid}).body
+
+
+def refused(b, topic, body, code="INVALID"):
+    with pytest.raises(BusError) as e:
+        b.req(topic, body)
+    assert e.value.code == code, e.value
+    return e.value.detail
+
+
+def pointers(detail):
+    return sorted(e["pointer"] for e in detail["errors"])
+
+
+def dead(b, group):
+    return b.req("sys.dead.ls", {"group": group, "limit": 500}).body["items"]
+
+
+def status(b, uuid, what, id=None, **more):
+    return b.pub(f"status.{uuid}", {"uuid": uuid, "status": what, "by": "w1", "at": "2026-11-21T07:39:44.123Z", **more},
+                 id=id, key=uuid)
+
+
+# --- create -----------------------------------------------------------------------------------------------------
+def test_what_is_accepted_is_on_the_bus_and_on_record(tower):
+    b = tower.b
+    b.sub("trigger.OT-2.>", group="workers", credit=10)
+    id = new_id()
+    r = create(b, id=id)
+    assert r.meta["status"] == 202 and r.meta["headers"] == {"Location": f"/triggers/{text(id)}"}
+    assert r.body["uuid"] == text(id) and r.body["workers"] == 1
+    assert r.body["topic"] == "trigger.OT-2.v1alpha1.Spark1.PlateTransfer"
+    d = b.recv()
+    assert d.topic == r.body["topic"] and d.id == id and d.head["seq"] == r.body["seq"]
+    assert list(d.body) == ["uuid", "apiVersion", "protocol", "plate", "spec", "metadata"]
+    assert d.body["metadata"] == {"source": "service.control-tower.api", "spec": {"endpoint": "/triggers"}}
+    b.ack(d)
+    t = get(b, text(id))
+    assert {k: t[k] for k in ONE} == ONE and list(t["spec"][0]) == ["volume", "z", "a"]
+    assert isinstance(t["spec"][0]["z"], float) and t["spec"][0]["a"] == 2**53 + 1
+    assert t["status"] == "accepted" and t["events"] == [] and t["receipts"] == [] and t["receiptsComplete"] is False
+
+
+def test_a_repeat_is_the_same_trigger_and_another_body_is_a_conflict(tower):
+    b, id = tower.b, new_id()
+    first = create(b, id=id)
+    again = create(b, id=id)
+    assert again.body == first.body and again.meta["headers"]["Idempotency-Replayed"] == "true"
+    with pytest.raises(BusError) as e:
+        create(b, {"protocol": "Other"}, id=id)
+    assert e.value.code == "CONFLICT"
+    assert get(b, text(id))["protocol"] == ONE["protocol"]
+    assert len(b.req("control-tower.triggers.list").body["items"]) == 1
+
+
+def test_own_metadata_stays(tower):
+    id = new_id()
+    create(tower.b, {"metadata": {"source": "riffyn", "spec": [{"runId": "1"}, {"runId": "2"}]}}, id=id)
+    assert get(tower.b, text(id))["metadata"] == {"source": "riffyn", "spec": [{"runId": "1"}, {"runId": "2"}]}
+
+
+def test_every_fault_is_named_at_once(tower):
+    d = refused(tower.b, "control-tower.triggers.create",
+                {"apiVersion": "x/v1 junk", "protocol": "lower", "spec": [], "uuid": "x", "more": 1, "metadata": {"source": 3}})
+    assert pointers(d) == ["/apiVersion", "/metadata/source", "/more", "/plate", "/protocol", "/spec", "/uuid"]
+    for bad in (None, 7, [], "x"):
+        refused(tower.b, "control-tower.triggers.create", bad)
+    refused(tower.b, "control-tower.triggers.create", b"\xdd\xff\xff\xff\xff", "BAD_ENVELOPE")
+    assert tower.b.req("control-tower.triggers.list").body == {"items": [], "next": None}
+
+
+# --- the record -------------------------------------------------------------------------------------------------
+def test_what_was_just_accepted_is_never_missing(tower):
+    b = tower.b
+    for _ in range(100):
+        id = new_id()
+        create(b, id=id)
+        assert get(b, text(id))["uuid"] == text(id)
+    refused(b, "control-tower.triggers.get", {"uuid": text(new_id())}, "NOT_FOUND")
+    assert pointers(refused(b, "control-tower.triggers.get", {"uuid": "nonsense"})) == ["/uuid"]
+
+
+def test_states_do_not_go_back_and_may_come_first(tower):
+    b, id = tower.b, new_id()
+    uuid = text(id)
+    status(b, uuid, "running")
+    create(b, id=id)
+    status(b, uuid, "progress", detail={"percent": 50, "b": None})
+    status(b, uuid, "succeeded", detail=[1.0])
+    status(b, uuid, "failed")
+    status(b, uuid, "running", by=None)
+    t = wait_for(lambda: (lambda t: t if len(t["events"]) == 5 else None)(get(b, uuid)), 10, "five events")
+    assert [e["status"] for e in t["events"]] == ["running", "progress", "succeeded", "failed", "running"]
+    assert t["status"] == "succeeded"
+    assert t["events"][1] == {"at": "2026-11-21T07:39:44.123Z", "status": "progress", "by": "w1",
+                              "detail": {"percent": 50, "b": None}}
+    assert t["events"][2]["detail"] == [1.0] and "detail" not in t["events"][0] and t["events"][4]["by"] == "unknown"
+
+
+def test_reports_and_cancels_over_requests(tower):
+    b = tower.b
+    b.sub("cancel.>", group="cancels", credit=10)
+    uuid = create(b).body["uuid"]
+    id = new_id()
+    r = b.req("control-tower.triggers.status", {"uuid": uuid, "body": {"status": "running", "detail": 1}}, id=id)
+    assert r.meta["status"] == 202 and r.body["uuid"] == uuid
+    again = b.req("control-tower.triggers.status", {"uuid": uuid, "body": {"status": "running", "detail": 1}}, id=id)
+    assert again.body == r.body, "though the time in its body is another"
+    c = b.req("control-tower.triggers.cancel", {"uuid": uuid})
+    assert c.body["seq"] > r.body["seq"]
+    d = b.recv()
+    assert d.topic == f"cancel.{uuid}" and d.body["uuid"] == uuid and d.meta["key"] == uuid
+    b.ack(d)
+    t = wait_for(lambda: (lambda t: t if t["status"] == "running" else None)(get(b, uuid)), 10, "running")
+    assert len(t["events"]) == 1 and t["events"][0]["by"]
+    assert pointers(refused(b, "control-tower.triggers.status", {"uuid": "x", "body": {"status": "done", "at": "now"}})) == [
+        "/at", "/status", "/uuid"]
+    refused(b, "control-tower.triggers.status", {"uuid": uuid})
+    refused(b, "control-tower.triggers.cancel", {})
+
+
+def test_pages_and_filters(tower):
+    b = tower.b
+    ids = [text(new_id()) for _ in range(25)]
+    for n, id in enumerate(ids):
+        create(b, {"protocol": "Even" if n % 2 == 0 else "Odd", "apiVersion": "a/v1" if n < 5 else "b/v1",
+                   "metadata": {"source": f"s{n % 3}"}}, id=uuids.UUID(id).bytes)
+    status(b, ids[7], "failed")
+
+    def all_of(**filters):
+        out, cursor = [], None
+        while True:
+            page = b.req("control-tower.triggers.list", {**filters, "limit": 4, **({"cursor": cursor} if cursor else {})}).body
+            assert len(page["items"]) <= 4
+            out += [t["uuid"] for t in page["items"]]
+            cursor = page["next"]
+            if cursor is None:
+                return out
+    wait_for(lambda: len(all_of()) == 25, 10, "25 triggers on record")
+    assert set(all_of()) == set(ids) and len(b.req("control-tower.triggers.list").body["items"]) == 25
+    assert set(all_of(protocol="Even")) == set(ids[0::2])
+    assert set(all_of(apiVersion="a/v1")) == set(ids[:5])
+    assert set(all_of(apiVersion="a/v1", source="s1")) == {ids[1], ids[4]}
+    wait_for(lambda: all_of(status="failed") == [ids[7]], 10, "the failed one")
+    assert len(all_of(status="accepted")) == 24
+    assert all_of(since="2126-01-01T00:00:00Z") == [] and len(all_of(since="2006-01-01T00:00:00+02:00")) == 25
+    d = refused(b, "control-tower.triggers.list", {"limit": 501, "status": "progress", "since": "today", "cursor": "x", "source": 1})
+    assert pointers(d) == ["/cursor", "/limit", "/since", "/source", "/status"]
+    assert pointers(refused(b, "control-tower.triggers.list", {"since": "2026-02-30T00:00:00Z"})) == ["/since"]
+
+
+def test_native_triggers_that_are_none_are_dead_letters(tower):
+    b = tower.b
+    bad = new_id()
+    b.pub("trigger.x.v1._.P", {"apiVersion": "x/v1", "protocol": "P", "spec": {}}, id=bad)
+    b.pub("trigger.x.v1._.P", {"apiVersion": "x/v1", "protocol": "P", "spec": {"n": float("nan")}})
+    b.pub("trigger.x.v1._.P", None)
+    b.pub("status.nonsense", {"status": "running"})
+    good = new_id()
+    b.pub("trigger.x.v1._.P", {"apiVersion": "x/v1", "protocol": "P", "spec": {"a": b"\x01", "nul": "\0"}}, id=good)
+    wait_for(lambda: len(dead(b, "control-tower.recorder")) == 3 and len(dead(b, "control-tower.events")) == 1, 10, "dead letters")
+    assert any("invalid: /spec: must not be empty" in d["reason"] for d in dead(b, "control-tower.recorder"))
+    assert get(b, text(good))["spec"] == {"a": "AQ==", "nul": "\0"}
+    refused(b, "control-tower.triggers.get", {"uuid": text(bad)}, "NOT_FOUND")
+
+
+def test_a_row_the_database_refuses_costs_nobody_else(tower):
+    """The calendar is the database's to judge: 30 February is well formed, and refused by it."""
+    b, uuid = tower.b, create(tower.b).body["uuid"]
+    started = [b.start("PUB", f"status.{uuid}", {"key": uuid},
+                       {"uuid": uuid, "status": "progress", "by": "w", "detail": n,
+                        "at": "2026-02-30T00:00:00Z" if n in (17, 90) else "2026-02-28T00:00:00Z"}) for n in range(100)]
+    for id in started:
+        b.finish(id)
+    t = wait_for(lambda: (lambda t: t if len(t["events"]) == 98 else None)(get(b, uuid)), 20, "98 events")
+    assert [e["detail"] for e in t["events"]] == [n for n in range(100) if n not in (17, 90)]
+    wait_for(lambda: len(dead(b, "control-tower.events")) == 2, 10, "two dead letters")
+    assert all("refused by the database: 22" in d["reason"] for d in dead(b, "control-tower.events"))
+
+
+# --- when something dies ----------------------------------------------------------------------------------------
+def test_without_postgres_triggers_are_accepted_and_recorded_later(tower, pg):
+    b = tower.b
+    ids = [text(new_id()) for _ in range(300)]
+    create(b, id=uuids.UUID(ids[0]).bytes)
+    wait_for(lambda: get(b, ids[0]), 10, "the first")
+    pg.kill9()
+    try:
+        for id in ids[1:]:
+            assert create(b, id=uuids.UUID(id).bytes).body["uuid"] == id
+            status(b, id, "running")
+        wait_for(lambda: refused(b, "control-tower.triggers.get", {"uuid": ids[5]}, "BUSY") or True, 10, "BUSY")
+        refused(b, "control-tower.triggers.list", {}, "BUSY")
+    finally:
+        pg.start()
+    wait_for(lambda: count(tower, "SELECT count(*) FROM control_tower.triggers") == 300, 60, "300 on record")
+    wait_for(lambda: count(tower, "SELECT count(*) FROM control_tower.trigger_events") == 299, 60, "299 events")
+    assert get(b, ids[-1])["status"] == "running"
+    assert dead(b, "control-tower.recorder") == [] and dead(b, "control-tower.events") == []
+
+
+def count(house, sql):
+    house.b.pump(0.01)  # a client that does not read is soon forgotten
+    with house.db() as db, db.cursor() as c:
+        c.execute(sql)
+        return c.fetchone()[0]
+
+
+def test_killed_while_it_works_it_records_everything_once(tower):
+    b, stop, ids = tower.b, threading.Event(), []
+
+    def killer():
+        rnd = random.Random(7)
+        while not stop.is_set():
+            stop.wait(rnd.uniform(0.05, 0.5))
+            tower.tower.kill9()
+            tower.tower.start()
+    k = threading.Thread(target=killer)
+    k.start()
+    try:
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            id = new_id()
+            b.pub("trigger.x.v1._.P", {"apiVersion": "x/v1", "protocol": "P", "spec": {"n": len(ids)}}, id=id)
+            status(b, text(id), "succeeded")
+            ids.append(text(id))
+    finally:
+        stop.set()
+        k.join()
+    wait_for(lambda: count(tower, "SELECT count(*) FROM control_tower.triggers") == len(ids), 60, f"{len(ids)} on record")
+    wait_for(lambda: count(tower, "SELECT count(*) FROM control_tower.trigger_states WHERE state = 'succeeded'") == len(ids), 60,
+             "their ends")
+    assert dead(b, "control-tower.recorder") == [] and dead(b, "control-tower.events") == []
+
+
+# --- watcher-file -----------------------------------------------------------------------------------------------
+def trigger(n, **more):
+    return {"apiVersion": "f/v1", "protocol": "P", "spec": {"n": n}, **more}
+
+
+class Inbox:
+    def __init__(self, house, *args):
+        self.house, self.dir = house, house.base / "inbox"
+        self.watcher = house.proc("watcher-file", *args, env={"PLUGIN_FILE_DIR": self.dir}).start()
+        self.b = house.bus()
+        self.b.sub("trigger.f.>", group="files", credit=1000)
+        self.got = {}
+
+    def drop(self, name, content):
+        tmp = self.dir / f".{name}.tmp"
+        tmp.write_text(content if isinstance(content, str) else json.dumps(content))
+        tmp.rename(self.dir / name)
+
+    def numbers(self):
+        """The n of every trigger on the bus so far; an id that came twice with another seq fails."""
+        self.b.pump(0.02)
+        while self.b.deliveries:
+            d = self.b.deliveries.pop(0)
+            assert self.got.setdefault(d.id, (d.head["seq"], d.body))[0] == d.head["seq"], "the same trigger stored twice"
+            self.b.ack(d)
+        return sorted(body["spec"]["n"] for _, body in self.got.values())
+
+    def expect(self, numbers, timeout=20):
+        want = sorted(numbers)
+        try:
+            wait_for(lambda: self.numbers() == want, timeout, "the triggers")
+        except TimeoutError:
+            have = self.numbers()
+            raise AssertionError(f"missing {set(want) - set(have)}, too many {[n for n in have if have.count(n) > want.count(n)]}"
+                                 f"\n{self.watcher.log()[-3000:]}")
+
+    def names(self, folder):
+        return sorted(p.name for p in (self.dir / folder).iterdir() if p.is_file())
+
+    def settled(self):
+        return not any(p.is_file() and p.suffix == ".json" and p.name[0] != "." for p in self.dir.iterdir())
+
+
+@pytest.fixture
+def inbox(house):
+    house.broker()
+    return Inbox(house, "--settle-ms", "200", "--rescan-ms", "300", "--quiet-ms", "0")
+
+
+def test_files_become_triggers(inbox):
+    inbox.drop("one.json", trigger(1))
+    inbox.drop("many.json", [trigger(n) for n in range(2, 3000)])
+    inbox.drop("lines.ndjson", "".join(json.dumps(trigger(n)) + "\n" for n in range(3000, 4000)))
+    inbox.drop("named.json", trigger(4000, metadata={"source": "me", "spec": {"x": 1}}))
+    for ignored in (".hidden.json", "x.json.part", "x.tmp", "readme.txt"):
+        (inbox.dir / ignored).write_text(json.dumps(trigger(99999)))
+    inbox.expect(range(1, 4001))
+    bodies = {body["spec"]["n"]: body for _, body in inbox.got.values()}
+    assert bodies[1]["metadata"] == {"source": "file"} and bodies[4000]["metadata"] == {"source": "me", "spec": {"x": 1}}
+    wait_for(lambda: inbox.names("done") == ["many.json", "named.json", "one.json"], 10, "the files in done")
+    assert inbox.names("failed") == [] and sorted(p.name for p in inbox.dir.iterdir() if p.is_file()) == [
+        ".hidden.json", "lines.ndjson", "readme.txt", "x.json.part", "x.tmp"]
+
+
+def test_bad_files_fail_with_a_reason_and_stop_nobody(inbox):
+    inbox.drop("broken.json", '[{"apiVersion": "f/v1"')
+    inbox.drop("empty.json", "")
+    inbox.drop("some.json", [trigger(1), {"protocol": "x"}, 7, trigger(2)])
+    inbox.drop("good.json", trigger(3))
+    inbox.drop("some.ndjson", "\n".join([json.dumps(trigger(4)), "nonsense", '{"spec":{}}', "", json.dumps(trigger(5)), ""]))
+    inbox.expect([1, 2, 3, 4, 5])
+    wait_for(lambda: inbox.settled() and len(inbox.names("failed")) == 7, 10, "the failed ones")
+    assert inbox.names("done") == ["good.json"]
+    assert inbox.names("failed") == ["broken.json", "broken.json.error", "empty.json", "empty.json.error", "some.json",
+                                     "some.json.error", "some.ndjson.error"]
+    assert "ends too early" in (inbox.dir / "failed/broken.json.error").read_text()
+    some = (inbox.dir / "failed/some.json.error").read_text()
+    assert "2 of 4 triggers are on the bus" in some and "item 1" in some and "/apiVersion: is required" in some and "item 2" in some
+    lines = (inbox.dir / "failed/some.ndjson.error").read_text()
+    assert "line 2" in lines and "line 3" in lines and "line 4" not in lines
+
+
+def test_a_file_still_being_written_is_left_alone(inbox):
+    f = open(inbox.dir / "slow.json", "w")
+    f.write("[" + json.dumps(trigger(1)) + ",")
+    f.flush()
+    inbox.drop("other.json", trigger(2))
+    inbox.expect([2])
+    f.write(json.dumps(trigger(3)) + "]")
+    f.close()
+    inbox.expect([1, 2, 3])
+    # in several goes, each closing the file
+    for piece in ("[", json.dumps(trigger(4)), ",", json.dumps(trigger(5)), "]"):
+        with open(inbox.dir / "goes.json", "a") as f:
+            f.write(piece)
+    inbox.expect([1, 2, 3, 4, 5])
+    wait_for(lambda: inbox.names("done") == ["goes.json", "other.json", "slow.json"], 10, "done")
+
+
+def test_lines_are_followed_cut_and_written_anew(inbox):
+    path = inbox.dir / "log.ndjson"
+    with open(path, "a") as f:
+        f.write(json.dumps(trigger(1)) + "\n" + json.dumps(trigger(2))[:20])
+        f.flush()
+        inbox.expect([1])
+        f.write(json.dumps(trigger(2))[20:] + "\n")
+        f.flush()
+        inbox.expect([1, 2])
+    inbox.watcher.kill9()
+    with open(path, "a") as f:
+        f.write(json.dumps(trigger(3)) + "\n")
+    inbox.watcher.start()
+    inbox.expect([1, 2, 3])
+    path.write_text(json.dumps(trigger(4)) + "\n")  # cut to fewer bytes
+    inbox.expect([1, 2, 3, 4])
+    path.write_text("".join(json.dumps(trigger(n)) + "\n" for n in (5, 6, 7, 8)))  # cut and longer than before
+    inbox.expect(range(1, 9))
+    tmp = inbox.dir / ".new"
+    tmp.write_text("".join(json.dumps(trigger(n)) + "\n" for n in (5, 6, 7, 8, 9)))  # another file of that name
+    tmp.rename(path)
+    inbox.expect([*range(1, 9), 5, 6, 7, 8, 9])
+    path.rename(inbox.dir / "log.1.ndjson")  # rotated: the same file
+    path.write_text(json.dumps(trigger(10)) + "\n")
+    inbox.expect([*range(1, 11), 5, 6, 7, 8])
+
+
+def test_quiet_lines_are_put_away_and_may_come_back(house):
+    house.broker()
+    inbox = Inbox(house, "--settle-ms", "100", "--rescan-ms", "100", "--quiet-ms", "300")
+    (inbox.dir / "a.ndjson").write_text(json.dumps(trigger(1)) + "\n" + json.dumps(trigger(2)))  # no end of the last line
+    f = open(inbox.dir / "held.ndjson", "w")
+    f.write(json.dumps(trigger(3)) + "\n")
+    f.flush()
+    inbox.expect([1, 2, 3])
+    wait_for(lambda: inbox.names("done") == ["a.ndjson"], 10, "the quiet one in done")
+    assert (inbox.dir / "held.ndjson").exists()
+    f.close()
+    wait_for(lambda: inbox.names("done") == ["a.ndjson", "held.ndjson"], 10, "the other as well")
+    (inbox.dir / "done/a.ndjson").rename(inbox.dir / "again.ndjson")
+    inbox.expect([1, 1, 2, 2, 3])
+
+
+def test_the_same_file_moved_back_is_done_again(inbox):
+    inbox.drop("x.json", trigger(1))
+    wait_for(lambda: inbox.names("done") == ["x.json"], 10, "done")
+    (inbox.dir / "done/x.json").rename(inbox.dir / "x.json")
+    inbox.expect([1, 1])
+    inbox.drop("y.json", trigger(2))
+    wait_for(lambda: inbox.names("done") == ["x.json", "y.json"], 10, "y in done")
+    inbox.drop("y.json", trigger(3))
+    wait_for(lambda: len(inbox.names("done")) == 3, 10, "both y in done")
+    inbox.expect([1, 1, 2, 3])
+
+
+def test_one_process_a_folder(inbox):
+    other = inbox.house.proc("watcher-file", env={"PLUGIN_FILE_DIR": inbox.dir}).start()
+    wait_for(lambda: "evt=folder_taken" in other.log(), 10, "the second to wait")
+    inbox.drop("1.json", trigger(1))
+    inbox.expect([1])
+    inbox.watcher.kill9()
+    inbox.drop("2.json", trigger(2))
+    inbox.expect([1, 2])
+
+
+def test_killed_at_random_nothing_is_lost_or_repeated(inbox):
+    rnd, stop, total = random.Random(int(os.environ.get("SEED", "5"))), threading.Event(), []
+
+    def killer():
+        while not stop.is_set():
+            stop.wait(rnd.uniform(0.0, 0.25))
+            inbox.watcher.kill9()
+            inbox.watcher.start()
+    k = threading.Thread(target=killer)
+    k.start()
+    try:
+        n, end, log = 0, time.monotonic() + 10, open(inbox.dir / "log.ndjson", "a")
+        while time.monotonic() < end:
+            kind, size = rnd.randrange(3), rnd.choice([1, 1, 5, 400])
+            mine = list(range(n, n + size))
+            n += size
+            total += mine
+            if kind == 0:
+                inbox.drop(f"{n}.json", [trigger(i) for i in mine])
+            elif kind == 1:
+                inbox.drop(f"{n}.ndjson", "".join(json.dumps(trigger(i)) + "\n" for i in mine))
+            else:
+                for i in mine:
+                    line = json.dumps(trigger(i)) + "\n"
+                    cut = rnd.randrange(len(line))
+                    log.write(line[:cut])
+                    log.flush()
+                    log.write(line[cut:])
+                log.flush()
+            inbox.numbers()
+    finally:
+        stop.set()
+        k.join()
+        log.close()
+    inbox.expect(total, 60)
+    wait_for(lambda: inbox.settled() and not any(p.name != "lock" for p in (inbox.dir / ".work").iterdir()), 20, "an empty inbox")
+    inbox.expect(total)
+    assert inbox.names("failed") == []
+
+
+def test_a_broker_that_dies_under_it_costs_nothing(inbox):
+    house, total = inbox.house, []
+    for round in range(4):
+        mine = range(round * 1000, round * 1000 + 1000)
+        total += mine
+        inbox.drop(f"{round}.json", [trigger(i) for i in mine[:500]])
+        inbox.drop(f"{round}.ndjson", "".join(json.dumps(trigger(i)) + "\n" for i in mine[500:]))
+        house.the_broker.kill9()
+        house.the_broker.start()
+    inbox.expect(total, 60)
