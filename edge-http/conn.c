@@ -8,6 +8,7 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "edge-http/http.h"
+#include "edge-http/intake.h"
 
 #define KEEPALIVE_MS 60000
 #define MIN_RATE 4096 /* bytes a second of a body, once its timeout is used up */
@@ -113,6 +114,8 @@ conn_notify(
 		leftover_begin(c);
 	list_remove(&c->node);
 	metrics_add(sh->m, METRICS_CONNECTIONS, -1);
+	/* at its limit libmicrohttpd stopped to listen, and looks again only when it is run */
+	shard_kick(sh);
 	free(c);
 	*ctx = NULL;
 }
@@ -168,6 +171,7 @@ conn_idles(struct conn *c)
 {
 	c->req = NULL;
 	c->fresh = false;
+	c->look = true;
 	c->deadline_ms = loop_now(c->sh->loop) + KEEPALIVE_MS;
 }
 
@@ -220,11 +224,24 @@ too_slow(struct conn *c)
 	metrics_add(c->sh->m, body ? METRICS_SLOW_BODY : METRICS_SLOW_HEADER, 1);
 	p.detail = span_str(body ? "the request body did not come in time"
 				 : "the request header did not come in time");
+	if (c->req)
+		intake_identify(c->req);
 	p.instance = c->req ? http_request_id(c->req) : NULL;
 	buf_init(&json, 4096);
 	problem_put(&p, &json);
 	conn_refuse(c, 408, "Request Timeout", buf_span(&json));
 	buf_fini(&json);
+}
+
+/* An end that comes in one packet with the last byte is no event of its own, and libmicrohttpd,
+ * which waits for edges, does not see it: look once. */
+static bool
+is_over(struct conn *c)
+{
+	uint8_t byte;
+
+	c->look = false;
+	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 void
@@ -236,7 +253,7 @@ conn_sweep(struct shard *sh, int64_t now_ms)
 	LIST_EACH (c, &sh->conns, struct conn, node) {
 		if (c->ended)
 			continue;
-		if (sh->draining && c->req == NULL)
+		if (c->req == NULL && (sh->draining || (c->look && is_over(c))))
 			conn_end(c);
 		else if (c->deadline_ms && now_ms >= c->deadline_ms)
 			too_slow(c);

@@ -309,6 +309,30 @@ http_on_access(void *cls, struct MHD_Connection *mhd, const char *url, const cha
 	return MHD_NO;
 }
 
+void
+http_refuse_length(struct shard *sh)
+{
+	struct conn *c;
+
+	LIST_EACH (c, &sh->conns, struct conn, node) {
+		struct http_req *r = c->req;
+		const char *text = NULL;
+		uint64_t n;
+
+		if (r == NULL || r->phase != HTTP_HEADER || c->ended)
+			continue;
+		text = MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, "Content-Length");
+		if (text == NULL || str_u64(span_str(text), UINT64_MAX, &n) == 0)
+			continue;
+		intake_identify(r);
+		if (text[0] && text[strspn(text, "0123456789")] == '\0')
+			http_fail(r, ERR_TOO_BIG, "Content-Length is over every limit");
+		else
+			http_fail_status(r, 400, "Content-Length is no number of bytes");
+		conn_refuse(c, r->answer.status, "Refused", buf_span(&r->answer.body));
+	}
+}
+
 static void
 log_request(struct http_req *r, int status, int64_t us)
 {

@@ -29,7 +29,7 @@ struct http_head {
 	    order_key;
 	struct span te, length, expect;
 	unsigned nhost, nlength, nte, nkey;
-	bool proxied, upgrade;
+	bool proxied, upgrade, bad_name;
 };
 
 struct http_req {
@@ -81,6 +81,10 @@ enum MHD_Result http_on_access(void *cls, struct MHD_Connection *mhd, const char
     const char *method, const char *version, const char *data, size_t *n, void **ctx);
 void http_on_completed(
     void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_RequestTerminationCode how);
+
+/* libmicrohttpd has just found a Content-Length it cannot read, and is about to answer with two
+ * headers (0.9.75): answer before it does. */
+void http_refuse_length(struct shard *sh);
 
 /* Fill the answer with a problem.  `detail` is copied into it; NULL for none. */
 void http_fail(struct http_req *r, enum err code, const char *detail);

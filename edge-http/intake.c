@@ -55,16 +55,19 @@ on_header(
 			++*(unsigned *)(void *)(base + HEADERS[i].count);
 		return MHD_YES;
 	}
+	h->bad_name |= key_n == 0 || strpbrk(key, " \t") != NULL;
 	h->proxied |= guard_is_proxy_header(key);
 	h->upgrade |= text_is(name, "Upgrade");
 	return MHD_YES;
 }
 
-static void
-identify(struct http_req *r)
+void
+intake_identify(struct http_req *r)
 {
 	uint8_t span_id[8] = {0};
 
+	if (r->root_text[0])
+		return;
 	if (r->h.request_id.p == NULL || uuid_parse(text_trim(r->h.request_id), r->root) != 0)
 		uuid_v7(r->root, clock_real_ms());
 	(void)uuid_text(r->root, r->root_text);
@@ -83,7 +86,9 @@ frame_is_clear(struct http_req *r)
 	const struct http_head *h = &r->h;
 	const char *why = NULL;
 
-	if (h->nte > 1 || (h->nte && !text_is(text_trim(h->te), "chunked")))
+	if (h->bad_name) /* "Content-Length : 5" is a length to some */
+		why = "a header has a space in its name";
+	else if (h->nte > 1 || (h->nte && !text_is(text_trim(h->te), "chunked")))
 		why = "Transfer-Encoding is not chunked alone";
 	else if (h->nte && h->nlength)
 		why = "both Transfer-Encoding and Content-Length are given";
@@ -310,7 +315,7 @@ intake(struct http_req *r)
 	struct routes_match match = {0};
 
 	(void)MHD_get_connection_values_n(r->mhd, MHD_HEADER_KIND, on_header, &r->h);
-	identify(r);
+	intake_identify(r);
 	if (!frame_is_clear(r))
 		return;
 	if (target_split(buf_span(&r->raw), &r->target) != 0) {

@@ -5,6 +5,9 @@
 #include "edge-http/http.h"
 
 void intake(struct http_req *r);
+/* Request id and trace; before intake, of a header that will never be whole, new ones.  Harmless
+ * twice. */
+void intake_identify(struct http_req *r);
 /* A body follows, as far as the header tells. */
 bool intake_has_body(const struct http_req *r);
 

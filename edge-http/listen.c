@@ -35,11 +35,14 @@ parse(const char *text, union address *a)
 	struct addrinfo *found = NULL;
 	struct span all = span_str(text), host = guard_name(all), port;
 	char name[128], service[8];
+	uint64_t number;
 	int rc;
 
 	if (host.n + 1 >= all.n || all.p[host.n] != ':')
 		return -1;
 	port = span_of(all.p + host.n + 1, all.n - host.n - 1);
+	if (str_u64(port, 65535, &number) != 0) /* getaddrinfo would wrap a greater one */
+		return -1;
 	if (host.n > 2 && host.p[0] == '[')
 		host = span_of(host.p + 1, host.n - 2);
 	if (span_is(host, "localhost"))

@@ -71,8 +71,9 @@ on_mhd_line(void *cls, const char *fmt, va_list ap)
 {
 	char text[256];
 
-	(void)cls;
 	vsnprintf(text, sizeof text, fmt, ap);
+	if (strstr(text, "Content-Length"))
+		http_refuse_length(cls);
 	text[strcspn(text, "\n")] = '\0';
 	log_debug("mhd", LOG_S("text", text));
 }
@@ -90,7 +91,7 @@ start_mhd(struct shard *sh)
 	    sh, MHD_OPTION_NOTIFY_CONNECTION, conn_notify, sh, MHD_OPTION_URI_LOG_CALLBACK,
 	    http_on_uri, sh, MHD_OPTION_CONNECTION_LIMIT, (unsigned)(limit > 0 ? limit : 1),
 	    MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-	    (size_t)CONN_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP,
+	    (size_t)CONN_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_SIGPIPE_HANDLED_BY_APP,
 	    1, MHD_OPTION_END);
 	if (sh->mhd == NULL) {
 		log_error("mhd_failed", LOG_U("shard", sh->index), LOG_ERRNO());

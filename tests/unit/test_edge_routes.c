@@ -50,6 +50,8 @@ targets(void)
 	CHECK(target_split(span_str("a"), &t) == -1);
 	CHECK(target_split(span_str(""), &t) == -1);
 	CHECK(target_split(span_str("/a#b"), &t) == -1);
+	CHECK(target_split(span_str("/a b"), &t) == -1);
+	CHECK(target_split(span_str("/a\tb"), &t) == -1);
 
 	rest = span_str("&a=1&&b&c=x=y");
 	CHECK(target_next(&rest, &name, &value) && span_is(name, "a") && span_is(value, "1"));
