@@ -305,9 +305,9 @@ def test_request_reply(bus, house):
     id = bus.start("REQ", "svc.add", {"ttl": 5000, "trace": "t1"}, [1, 2])
     d = w.recv()
     assert d.is_request and d.head_id != id and d.meta["trace"] == "t1" and 0 < d.head["left"] <= 5000
-    w.reply(d, 3, status=201, mine="x")
+    w.reply(d, 3, status=201, headers={"X-Mine": "x"})
     a = bus.finish(id)
-    assert (a.body, a.meta["status"], a.meta["mine"], a.id) == (3, 201, "x", id)
+    assert (a.body, a.meta["status"], a.meta["headers"], a.id) == (3, 201, {"X-Mine": "x"}, id)
 
 
 def test_errors_of_a_worker_reach_the_client(bus, house):

@@ -137,6 +137,11 @@ def test_a_stopped_destination_delays_nothing_and_catches_up(lab):
     def states():
         r = lab.http("GET", f"/receipts/{receipt}")
         return {d["name"]: d["state"] for d in r.json()["destinations"]} if r.status == 200 else {}
-    wait_for(lambda: states() == {"csv-file": "delivered", "postgres": "pending"}, 30, "csv-file alone to deliver")
+    last = {}
+
+    def only_csv():
+        last.update(states())
+        return last == {"csv-file": "delivered", "postgres": "pending"}
+    wait_for(only_csv, 30, "csv-file alone to deliver")
     postgres.start()
     wait_for(lambda: states() == {"csv-file": "delivered", "postgres": "delivered"}, 30, "postgres to catch up")
