@@ -12,8 +12,9 @@
  * journal_mem.c, which commits at submit and lives in memory (simulation, tests).
  *
  * Failure of fsync or write is final: after it every operation comes back ERR_STORE_FAILED, for
- * good. A full disk is ERR_BUSY for the operations of that transaction (a TRIM is tried again
- * alone, since it is what makes room) and heals by itself.
+ * good.  A full disk is ERR_BUSY and heals by itself.  Meanwhile only what makes room is executed
+ * (TRIM, GROUP_STATE, and what deletes), also when the rest of its turn is refused: the one
+ * exception to "never split".
  *
  * Records carry a CRC-32C.  A record that does not match it is never served: it is skipped, logged
  * (evt=journal_damaged) and counted. */
@@ -173,6 +174,7 @@ struct journal_stats {
 	uint64_t file_bytes, kept_bytes; /* database file (0 in memory); frames kept */
 	int64_t oldest_ms;               /* unix ms of the oldest record kept; 0 = none */
 	uint32_t fsync_us_p50, fsync_us_p99, fsync_us_max; /* of the last 1,024 commits */
+	bool full; /* the disk is full: only what makes room is executed */
 };
 void journal_stats(struct journal *j, struct journal_stats *s);
 

@@ -21,6 +21,7 @@
 /* What the writer's thread tells the loop about itself, under the mutex. */
 struct report {
 	uint64_t commits, records, repeats, bytes, kept;
+	bool full;
 	uint32_t commit_us[JOURNAL_COMMITS];
 };
 
@@ -119,6 +120,7 @@ report(struct report *r, const struct journal_writer *w)
 	r->repeats = w->committed.repeats;
 	r->bytes = w->committed.bytes;
 	r->kept = w->committed.kept;
+	r->full = w->full;
 }
 
 static void
@@ -309,6 +311,7 @@ sqlite_stats(struct journal *j, struct journal_stats *st)
 	st->repeats = r.repeats;
 	st->bytes = r.bytes;
 	st->kept_bytes = r.kept;
+	st->full = r.full;
 	n = r.commits < JOURNAL_COMMITS ? (size_t)r.commits : JOURNAL_COMMITS;
 	if (n > 0) {
 		qsort(r.commit_us, n, sizeof r.commit_us[0], by_value);
@@ -366,6 +369,7 @@ sqlite_new(void)
 
 	s->j = (struct journal){.ops = &sqlite_ops, .now_ms = clock_real_ms, .fd = -1};
 	s->lock_fd = -1;
+	s->writer.room.fd = -1;
 	list_init(&s->pending);
 	list_init(&s->reaped);
 	list_init(&s->queue);
@@ -395,6 +399,7 @@ journal_sqlite_open(const char *dir)
 	if (journal_write_open(&s->writer, dir) == -1 || journal_reader_open(&s->reader, dir) == -1)
 		goto fail;
 	s->report.kept = s->writer.pos.kept;
+	s->report.full = s->writer.full;
 	s->j.head = s->writer.pos.head;
 	s->j.first = s->writer.pos.first;
 	if (start(s) == -1)

@@ -25,6 +25,7 @@ on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 	if (pages < w->wal_pages)
 		w->checkpoint_at = CHECKPOINT_PAGES;
 	w->wal_pages = pages;
+	w->wal_moved = false;
 	w->wrote = true;
 	return SQLITE_OK;
 }
@@ -46,6 +47,9 @@ journal_write_open(struct journal_writer *w, const char *dir)
 		journal_schema_complain(&w->db, dir, "recover");
 		return -1;
 	}
+	if (journal_room_open(&w->room, dir) == -1)
+		return -1;
+	w->full = w->vacuum = !w->room.held;
 	w->committed = w->pos;
 	w->checkpoint_at = CHECKPOINT_PAGES;
 	sqlite3_wal_hook(w->db.db, on_commit, w);
@@ -61,6 +65,7 @@ journal_write_close(struct journal_writer *w, bool keep_wal)
 	}
 	journal_dedup_fini(&w->dedup);
 	journal_db_close(&w->db);
+	journal_room_close(&w->room);
 	free(w->leader);
 	w->leader = NULL;
 }
@@ -91,7 +96,7 @@ note_full(struct journal_writer *w, int rc)
 static void
 note_healed(struct journal_writer *w)
 {
-	if (w->stuck)
+	if (!w->room.held)
 		return;
 	if (w->full)
 		log_info("journal_healed", LOG_U("head", w->pos.head));
@@ -106,7 +111,8 @@ drain(struct journal_writer *w, unsigned n)
 	return journal_dedup_drain(&w->dedup, n);
 }
 
-/* Pages beyond what the next records will use again go back to the file system, a few at a time. */
+/* Pages beyond what the next records will use again go back to the file system, a few at a time;
+ * all of them when it is the file system that has none. */
 static int
 vacuum(struct journal_writer *w, const char *step)
 {
@@ -117,7 +123,7 @@ vacuum(struct journal_writer *w, const char *step)
 		rc = journal_db_get(&w->db, "PRAGMA page_count", &pages);
 	if (rc != SQLITE_OK)
 		return rc;
-	w->vacuum = unused > FREE_MIN && unused > pages / 8;
+	w->vacuum = w->room.held ? unused > FREE_MIN && unused > pages / 8 : unused > 0;
 	return w->vacuum ? journal_db_exec(&w->db, step) : SQLITE_OK;
 }
 
@@ -173,8 +179,17 @@ rollback(struct journal_writer *w, int rc)
 	return rc;
 }
 
+/* What can be done on a full disk: it deletes, or lets retention delete. */
+static bool
+makes_room(const struct journal_op *op)
+{
+	return op->kind == JOURNAL_TRIM || op->kind == JOURNAL_GROUP_STATE ||
+	       op->kind == JOURNAL_GROUP_DEL || op->kind == JOURNAL_DEAD_DROP ||
+	       op->kind == JOURNAL_CLAIM_DEL;
+}
+
 static int
-execute(struct journal_writer *w, struct list *ops, bool only_trims)
+execute(struct journal_writer *w, struct list *ops)
 {
 	struct journal_op *op;
 	int rc = SQLITE_OK;
@@ -182,7 +197,7 @@ execute(struct journal_writer *w, struct list *ops, bool only_trims)
 	LIST_EACH (op, ops, struct journal_op, node) {
 		op->err = ERR_OK;
 		op->conflict_at = -1;
-		if (only_trims && op->kind != JOURNAL_TRIM) {
+		if (!w->room.held && !makes_room(op)) {
 			op->err = ERR_BUSY;
 		} else {
 			rc = journal_exec(w, op);
@@ -195,19 +210,19 @@ execute(struct journal_writer *w, struct list *ops, bool only_trims)
 	return SQLITE_OK;
 }
 
-/* All of the list in one transaction, or none of it. */
+/* All of the list in one transaction, or none of it; without the reserve only what makes room. */
 static int
-attempt(struct journal_writer *w, struct list *ops, int64_t now_ms, bool only_trims)
+attempt(struct journal_writer *w, struct list *ops, int64_t now_ms)
 {
 	unsigned added;
 	int rc = begin(w, now_ms);
 
 	if (rc == SQLITE_OK)
-		rc = execute(w, ops, only_trims);
+		rc = execute(w, ops);
 	added = (unsigned)(w->pos.records - w->committed.records);
 	if (rc == SQLITE_OK && w->dedup.draining)
 		rc = drain(w, DRAIN_BUSY + added);
-	if (rc == SQLITE_OK && w->trimmed)
+	if (rc == SQLITE_OK && (w->trimmed || (w->vacuum && !w->room.held)))
 		rc = vacuum(w, "PRAGMA incremental_vacuum(64)");
 	if (rc == SQLITE_OK && (w->trimmed || w->pos.head - w->pos.meta_head >= META_EVERY))
 		rc = journal_exec_meta(w);
@@ -229,37 +244,67 @@ refuse(const struct journal_writer *w, struct list *ops, enum err err)
 	}
 }
 
-static bool
-has_trim(struct list *ops)
+static int
+checkpoint(struct journal_writer *w)
 {
-	struct journal_op *op;
+	int pages = 0, moved = 0, rc;
 
-	LIST_EACH (op, ops, struct journal_op, node)
-		if (op->kind == JOURNAL_TRIM)
-			return true;
-	return false;
+	/* SQLite's own automatic checkpoint forgets a failed fsync of the database and tries again;
+	 * the second one may succeed without the pages of the first. */
+	rc = sqlite3_wal_checkpoint_v2(w->db.db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
+	/* While a reader keeps it from starting over it grows; not each commit should try again. */
+	w->checkpoint_at = w->wal_pages + CHECKPOINT_PAGES;
+	w->wal_moved = rc == SQLITE_OK && moved == pages;
+	return (rc & 0xff) == SQLITE_BUSY ? SQLITE_OK : rc;
+}
+
+/* Moves the WAL into the database, so that it starts over in the room it has, with the help of the
+ * reserve if it must be, or if `harder`.  SQLITE_FULL when there is nothing left to try. */
+static int
+make_room(struct journal_writer *w, bool harder)
+{
+	int rc = SQLITE_FULL;
+
+	if (!harder && !w->wal_moved)
+		rc = checkpoint(w);
+	if ((rc & 0xff) != SQLITE_FULL || !w->room.held)
+		return rc;
+	note_full(w, rc);
+	journal_room_release(&w->room);
+	w->vacuum = true;
+	return w->wal_moved ? SQLITE_OK : checkpoint(w);
+}
+
+static int
+store(struct journal_writer *w, struct list *ops, int64_t now_ms)
+{
+	int rc = attempt(w, ops, now_ms);
+
+	for (int i = 0; i < 2 && (rc & 0xff) == SQLITE_FULL; i++) {
+		note_full(w, rc);
+		rc = make_room(w, i > 0);
+		if (rc == SQLITE_OK)
+			rc = attempt(w, ops, now_ms);
+	}
+	return rc;
 }
 
 bool
 journal_write_batch(struct journal_writer *w, struct list *ops, int64_t now_ms)
 {
-	int rc = attempt(w, ops, now_ms, false);
+	int rc;
 
+	(void)journal_room_regain(&w->room);
+	rc = store(w, ops, now_ms);
 	if (rc == SQLITE_OK) {
 		note_healed(w);
+		w->vacuum = w->vacuum || !w->room.held;
 		return true;
 	}
 	if (is_passing(rc)) {
 		note_full(w, rc);
-		/* What does not fit must not hold up what makes room. */
-		if (has_trim(ops))
-			rc = attempt(w, ops, now_ms, true);
-		if (rc == SQLITE_OK)
-			return true;
-		if (is_passing(rc)) {
-			refuse(w, ops, ERR_BUSY);
-			return true;
-		}
+		refuse(w, ops, ERR_BUSY);
+		return true;
 	}
 	refuse(w, ops, ERR_STORE_FAILED);
 	return fail(w, "transaction", rc);
@@ -270,22 +315,17 @@ journal_write_checkpoint(struct journal_writer *w)
 {
 	int rc;
 
-	if (w->wal_pages < w->checkpoint_at)
+	/* Without the reserve each page counts, and the file shrinks only here. */
+	if (w->wal_moved || (w->room.held && w->wal_pages < w->checkpoint_at))
 		return true;
-	/* SQLite's own automatic checkpoint forgets a failed fsync of the database and tries again;
-	 * the second one may succeed without the pages of the first. */
-	rc = sqlite3_wal_checkpoint_v2(w->db.db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	w->checkpoint_at = w->wal_pages + CHECKPOINT_PAGES;
-	w->stuck = (rc & 0xff) == SQLITE_FULL;
-	if (w->stuck)
-		note_full(w, rc);
+	rc = make_room(w, false);
 	return rc == SQLITE_OK || is_passing(rc) ? true : fail(w, "checkpoint", rc);
 }
 
 bool
 journal_write_untidy(const struct journal_writer *w)
 {
-	return (w->dedup.draining || w->vacuum) && !w->full;
+	return w->dedup.draining || w->vacuum;
 }
 
 bool
@@ -299,12 +339,11 @@ journal_write_tidy(struct journal_writer *w)
 		rc = vacuum(w, "PRAGMA incremental_vacuum(256)");
 	if (rc == SQLITE_OK)
 		rc = commit(w);
+	if (rc != SQLITE_OK)
+		rc = rollback(w, rc);
 	if (rc == SQLITE_OK)
-		return true;
-	rc = rollback(w, rc);
-	if (is_passing(rc)) {
-		note_full(w, rc);
-		return true;
-	}
-	return fail(w, "tidying", rc);
+		return journal_write_checkpoint(w);
+	/* Not again before something else went well. */
+	w->vacuum = false;
+	return is_passing(rc) ? true : fail(w, "tidying", rc);
 }

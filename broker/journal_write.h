@@ -5,6 +5,7 @@
 #include "broker/journal_db.h"
 #include "broker/journal_dedup.h"
 #include "broker/journal_impl.h"
+#include "broker/journal_room.h"
 
 /* Where the journal stands.  A rollback puts the copy of the last commit back. */
 struct journal_pos {
@@ -22,15 +23,16 @@ struct journal_pos {
 struct journal_writer {
 	struct journal_db db;
 	struct journal_dedup dedup;
+	struct journal_room room;
 	struct journal_pos pos, committed;
 	unsigned *leader; /* scratch of a PUT of several records */
 	unsigned leader_n;
 	int wal_pages, checkpoint_at;
-	bool full;    /* something did not fit on the disk: logged, not yet healed */
-	bool stuck;   /* ... and it was the last checkpoint */
-	bool trimmed; /* this transaction deleted records */
-	bool vacuum;  /* the file has pages to give back */
-	bool wrote;   /* the commit reached the WAL */
+	bool wal_moved; /* all of the WAL is in the database */
+	bool full;      /* something did not fit on the disk: logged, not yet healed */
+	bool trimmed;   /* this transaction deleted records */
+	bool vacuum;    /* the file has pages to give back */
+	bool wrote;     /* the commit reached the WAL */
 	uint64_t commits;
 	uint32_t commit_us[JOURNAL_COMMITS]; /* what the last ones took, a ring */
 };

@@ -39,7 +39,8 @@ static void
 test_full(const char *dir)
 {
 	struct journal *j = kit_open(dir);
-	static char body[100000];
+	static char body[1000000];
+	struct journal_stats st;
 	struct journal_rec r = kit_rec(2, ""), small = kit_rec(3, "small"), out;
 	struct journal_op put = kit_put(&r, 1), put2 = kit_put(&small, 1);
 	struct journal_op trim = {.kind = JOURNAL_TRIM, .u.trim.before = 2};
@@ -65,6 +66,8 @@ test_full(const char *dir)
 	/* Nothing at all. */
 	atomic_store(&vfs.fail[VFS_WAL].write, SQLITE_FULL);
 	CHECK(kit_put1(j, 4, "four", NULL) == ERR_BUSY && kit_trim(j, 3, NULL) == ERR_BUSY);
+	journal_stats(j, &st);
+	CHECK(st.full);
 	CHECK(journal_head(j) == 2 && journal_first(j) == 2 && count(j) == 1);
 	/* Healed: what was refused was not kept, not even its id. */
 	vfs_heal();
@@ -73,6 +76,8 @@ test_full(const char *dir)
 	CHECK(kit_run(j, &group) == ERR_OK && group.u.group.next == 5);
 	CHECK(kit_put1(j, 1, "one", &out) == ERR_OK && out.repeat && out.seq == 1);
 	CHECK(count(j) == 3);
+	journal_stats(j, &st);
+	CHECK(!st.full);
 	journal_close(j);
 	j = kit_open(dir);
 	CHECK(journal_head(j) == 4 && count(j) == 3);
