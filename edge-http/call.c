@@ -347,6 +347,8 @@ call_chunk(struct http_req *r, bool last)
 	in.lines = buf_span(&lines->lines);
 	in.nlines = lines->nlines;
 	in.chunk = lines->chunk;
+	in.first = r->stored;
+	memcpy(in.of, r->id, sizeof in.of);
 	buf_init(&body, LIMIT_FRAME);
 	if (!build(r, &in, &body))
 		goto out;

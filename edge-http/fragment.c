@@ -259,6 +259,7 @@ has_type(const struct routes_op *op, const char *type)
 static void
 names_check(struct reading *rd)
 {
+	static const char *const of_stream[] = {"lines", "chunk", "last", "first", "of"};
 	struct routes_op *op = rd->out;
 	bool body = op->body_declared || op->method != ROUTES_GET;
 
@@ -266,9 +267,9 @@ names_check(struct reading *rd)
 		return;
 	if (body && param_find(op, span_str("body")))
 		fail(rd, "a parameter is called `body`, where the request body goes");
-	if (op->stream && (param_find(op, span_str("lines")) || param_find(op, span_str("chunk")) ||
-			      param_find(op, span_str("last"))))
-		fail(rd, "a parameter of a stream is called `lines`, `chunk` or `last`");
+	for (size_t i = 0; op->stream && i < sizeof of_stream / sizeof *of_stream; i++)
+		if (param_find(op, span_str(of_stream[i])))
+			fail(rd, "a parameter of a stream is called like what comes with a chunk");
 }
 
 static void

@@ -127,6 +127,7 @@ static void
 put_payload(struct writing *w)
 {
 	const struct request_in *in = w->in;
+	char of[UUID_TEXT + 1];
 
 	if (in->is_chunk) {
 		mp_put_cstr(&w->pairs, "lines");
@@ -136,7 +137,11 @@ put_payload(struct writing *w)
 		mp_put_u64(&w->pairs, in->chunk);
 		mp_put_cstr(&w->pairs, "last");
 		mp_put_bool(&w->pairs, in->last);
-		w->n += 3;
+		mp_put_cstr(&w->pairs, "first");
+		mp_put_u64(&w->pairs, in->first);
+		mp_put_cstr(&w->pairs, "of");
+		mp_put_cstr(&w->pairs, uuid_text(in->of, of));
+		w->n += 5;
 	} else if (in->body.p) {
 		mp_put_cstr(&w->pairs, "body");
 		buf_put(&w->pairs, in->body.p, in->body.n);

@@ -26,6 +26,8 @@ struct request_in {
 	struct span lines;
 	unsigned nlines;
 	uint64_t chunk;
+	uint64_t first; /* number of its first line in the stream, from 0 */
+	uint8_t of[16]; /* id of the request as a whole */
 };
 
 /* Append the body of the REQ to out. */

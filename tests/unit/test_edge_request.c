@@ -98,6 +98,8 @@ chunks(void)
 	struct request_in in = {.is_chunk = true,
 	    .last = true,
 	    .chunk = 3,
+	    .first = 12288,
+	    .of = {0x80},
 	    .lines = span_of("\x01\xc3", 2),
 	    .nlines = 2};
 
@@ -108,8 +110,9 @@ chunks(void)
 	faults_fini(&faults);
 	faults_init(&faults);
 	CHECK(request_body(&in, &out, &faults) == REQUEST_OK);
-	CHECK_STR(
-	    edge_json(&text, buf_span(&out)), "{\"lines\":[1,true],\"chunk\":3,\"last\":true}");
+	CHECK_STR(edge_json(&text, buf_span(&out)),
+	    "{\"lines\":[1,true],\"chunk\":3,\"last\":true,\"first\":12288,"
+	    "\"of\":\"80000000-0000-0000-0000-000000000000\"}");
 	buf_fini(&scratch);
 }
 
