@@ -131,14 +131,15 @@ end_of(struct fetch_call *c, CURLcode code)
 static void
 explain(struct fetch_call *c, CURLcode code)
 {
-	if (c->too_big || code == CURLE_FILESIZE_EXCEEDED)
+	if (c->too_big || code == CURLE_FILESIZE_EXCEEDED) {
 		snprintf(c->why, sizeof c->why, "the body is larger than %zu bytes", c->max);
-	else if (c->write_errno != 0)
+	} else if (c->write_errno != 0) {
 		snprintf(c->why, sizeof c->why, "writing the body: %s", strerror(c->write_errno));
-	else if (code != CURLE_OK && c->why[0] == '\0')
+	} else if (code != CURLE_OK && c->why[0] == '\0') {
 		snprintf(c->why, sizeof c->why, "%s", curl_easy_strerror(code));
-	else if (code == CURLE_OK)
+	} else if (code == CURLE_OK) {
 		c->why[0] = '\0';
+	}
 }
 
 static void
@@ -262,10 +263,11 @@ want_timer(CURLM *multi, long timeout_ms, void *arg)
 	struct fetch *f = arg;
 
 	(void)multi;
-	if (timeout_ms < 0)
+	if (timeout_ms < 0) {
 		loop_timer_clear(f->loop, &f->timer);
-	else
+	} else {
 		loop_timer(f->loop, &f->timer, loop_now(f->loop) + timeout_ms);
+	}
 	return 0;
 }
 
@@ -340,12 +342,12 @@ fetch_free(struct fetch *f)
 		return;
 	if (f->gone != NULL)
 		*f->gone = true;
-	while ((c = LIST_FIRST(&f->calls, struct fetch_call, link)) != NULL)
+	LIST_EACH (c, &f->calls, struct fetch_call, link)
 		call_free(c);
-	while ((c = LIST_FIRST(&f->ended, struct fetch_call, link)) != NULL)
+	LIST_EACH (c, &f->ended, struct fetch_call, link)
 		call_free(c);
 	curl_multi_cleanup(f->multi);
-	while ((w = LIST_FIRST(&f->watches, struct watch, link)) != NULL)
+	LIST_EACH (w, &f->watches, struct watch, link)
 		watch_end(w);
 	loop_timer_clear(f->loop, &f->timer);
 	loop_later_cancel(f->loop, f);
@@ -395,9 +397,10 @@ set_method(struct fetch_call *c, const struct fetch_spec *s)
 		return curl_easy_setopt(c->easy, CURLOPT_NOBODY, 1L) == CURLE_OK ? 0 : -1;
 	if (!get || s->body.p != NULL) {
 		r = curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)s->body.n);
-		if (r == CURLE_OK)
+		if (r == CURLE_OK) {
 			r = curl_easy_setopt(c->easy, CURLOPT_COPYPOSTFIELDS,
 			    s->body.p ? (const char *)s->body.p : "");
+		}
 	}
 	if (r == CURLE_OK && strcmp(m, "POST") != 0 && !(get && s->body.p == NULL))
 		r = curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, m);

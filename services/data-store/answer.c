@@ -76,20 +76,22 @@ void
 answer_put(struct buf *b, const char *key, struct span text)
 {
 	mp_put_cstr(b, key);
-	if (text.p == NULL)
+	if (text.p == NULL) {
 		mp_put_nil(b);
-	else
+	} else {
 		mp_put_str(b, text);
+	}
 }
 
 void
 answer_put_i64(struct buf *b, const char *key, const PGresult *res, int row, int column)
 {
 	mp_put_cstr(b, key);
-	if (PQgetisnull(res, row, column))
+	if (PQgetisnull(res, row, column)) {
 		mp_put_nil(b);
-	else
+	} else {
 		mp_put_i64(b, answer_i64(res, row, column));
+	}
 }
 
 int64_t

@@ -57,9 +57,10 @@ columns_is_name(struct span s)
 bool
 columns_is_reserved(struct span s)
 {
-	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++) {
 		if (span_is(s, reserved[i]))
 			return true;
+	}
 	return false;
 }
 
@@ -103,22 +104,25 @@ columns_add(struct columns *c, struct span name, struct span type, char *why, si
 
 	if (c->n >= COLUMNS_MAX)
 		return refuse(why, size, "column \"%.*s\" is one too many", SHOWN(name));
-	if (!columns_is_name(name))
+	if (!columns_is_name(name)) {
 		return refuse(why, size,
 		    "\"%.*s\" cannot name a column: names start with a letter and hold only "
 		    "lower-case letters, digits and underscores, at most 63",
 		    SHOWN(name));
-	if (columns_is_reserved(name))
+	}
+	if (columns_is_reserved(name)) {
 		return refuse(why, size,
 		    "\"%.*s\" is a reserved column name: rename that column in the data file",
 		    SHOWN(name));
+	}
 	if (columns_find(c, name) != NULL)
 		return refuse(why, size, "column \"%.*s\" is there twice", SHOWN(name));
-	if (type_of(type, &t) == -1)
+	if (type_of(type, &t) == -1) {
 		return refuse(why, size,
 		    "\"%.*s\" is no type: expected text, bigint, numeric, double, boolean, date, "
 		    "time, timestamp, timestamptz or uuid",
 		    SHOWN(type));
+	}
 	c->v = xrealloc(c->v, (c->n + 1) * sizeof *c->v);
 	str_copy(c->v[c->n].name, sizeof c->v[c->n].name, name);
 	c->v[c->n++].type = t;
@@ -128,9 +132,10 @@ columns_add(struct columns *c, struct span name, struct span type, char *why, si
 const struct column *
 columns_find(const struct columns *c, struct span name)
 {
-	for (size_t i = 0; i < c->n; i++)
+	for (size_t i = 0; i < c->n; i++) {
 		if (span_is(name, c->v[i].name))
 			return &c->v[i];
+	}
 	return NULL;
 }
 
@@ -139,9 +144,10 @@ columns_eq(const struct columns *a, const struct columns *b)
 {
 	if (a->n != b->n)
 		return false;
-	for (size_t i = 0; i < a->n; i++)
+	for (size_t i = 0; i < a->n; i++) {
 		if (a->v[i].type != b->v[i].type || strcmp(a->v[i].name, b->v[i].name) != 0)
 			return false;
+	}
 	return true;
 }
 
@@ -161,9 +167,10 @@ void
 columns_put_json(const struct columns *c, struct buf *out)
 {
 	buf_putc(out, '[');
-	for (size_t i = 0; i < c->n; i++)
+	for (size_t i = 0; i < c->n; i++) {
 		buf_printf(out, "%s{\"name\":\"%s\",\"type\":\"%s\"}", i ? "," : "", c->v[i].name,
 		    types[c->v[i].type].name);
+	}
 	buf_putc(out, ']');
 }
 

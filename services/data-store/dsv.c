@@ -17,6 +17,8 @@ dsv_init(struct dsv *d, const struct dsv_format *f, unsigned columns)
 	d->f = *f;
 	d->columns = columns;
 	d->headed = !f->header;
+	d->gaps = xcalloc(1, sizeof *d->gaps); /* the first is before the first line */
+	d->ngaps = 1;
 	buf_init(&d->held, SIZE_MAX / 2);
 }
 
@@ -38,6 +40,14 @@ refuse(struct dsv *d, const char *fmt, ...)
 	vsnprintf(d->why + n, sizeof d->why - (size_t)n, fmt, ap);
 	va_end(ap);
 	return -1;
+}
+
+static char
+quote_of(const struct dsv_format *f)
+{
+	if (f->quote != 0)
+		return f->quote;
+	return DSV_NO_QUOTE;
 }
 
 static bool
@@ -63,10 +73,11 @@ record_end(const struct dsv_format *f, struct span s, size_t from, bool *in_quot
 	if (f->quote == 0 || is_comment(f, s))
 		return s.n > from ? memchr(s.p + from, '\n', s.n - from) : NULL;
 	for (const uint8_t *p = s.p + from; p < end; p++) {
-		if (*p == (uint8_t)f->quote)
+		if (*p == (uint8_t)f->quote) {
 			*in_quotes = !*in_quotes;
-		else if (*p == '\n' && !*in_quotes)
+		} else if (*p == '\n' && !*in_quotes) {
 			return p;
+		}
 	}
 	return NULL;
 }
@@ -78,10 +89,11 @@ count_fields(const struct dsv_format *f, struct span s)
 	unsigned n = 1;
 
 	for (size_t i = 0; i < s.n; i++) {
-		if (f->quote != 0 && s.p[i] == (uint8_t)f->quote)
+		if (f->quote != 0 && s.p[i] == (uint8_t)f->quote) {
 			in_quotes = !in_quotes;
-		else if (s.p[i] == (uint8_t)f->delimiter && !in_quotes)
+		} else if (s.p[i] == (uint8_t)f->delimiter && !in_quotes) {
 			n++;
+		}
 	}
 	return n;
 }
@@ -102,16 +114,17 @@ count_lines(struct span s)
 static void
 leave_out(struct dsv *d, uint64_t lines)
 {
-	struct dsv_gap *last = d->ngaps ? &d->gaps[d->ngaps - 1] : NULL;
-	uint64_t before = last ? last->dropped : 0;
+	struct dsv_gap *last = &d->gaps[d->ngaps - 1];
 
-	if (last != NULL && (last->sent == d->sent_lines || d->ngaps >= GAPS)) {
+	if (last->sent == d->sent_lines || d->ngaps >= GAPS) {
 		last->dropped += lines;
 		return;
 	}
+	/* Doubled whenever it is full. */
 	if ((d->ngaps & (d->ngaps - 1)) == 0)
-		d->gaps = xrealloc(d->gaps, (d->ngaps ? d->ngaps * 2 : 1) * sizeof *d->gaps);
-	d->gaps[d->ngaps++] = (struct dsv_gap){d->sent_lines, before + lines};
+		d->gaps = xrealloc(d->gaps, d->ngaps * 2 * sizeof *d->gaps);
+	last = &d->gaps[d->ngaps++];
+	*last = (struct dsv_gap){d->sent_lines, last[-1].dropped + lines};
 }
 
 uint64_t
@@ -131,7 +144,7 @@ put_record(struct dsv *d, struct span s, unsigned missing, struct buf *out)
 
 	if (span_is(s, "\\.")) {
 		/* Bare, these two bytes would end the COPY and lose what follows. */
-		char q = d->f.quote ? d->f.quote : DSV_NO_QUOTE;
+		char q = quote_of(&d->f);
 
 		buf_printf(out, "%c\\.%c", q, q);
 	} else {
@@ -183,7 +196,8 @@ static size_t
 take_records(struct dsv *d, size_t at, bool last, struct buf *out)
 {
 	for (;;) {
-		struct span rest = span_of(d->held.p + at, d->held.n - at);
+		struct span held = buf_span(&d->held);
+		struct span rest = span_of(held.p + at, held.n - at);
 		const uint8_t *end;
 		uint64_t lines;
 
@@ -253,10 +267,11 @@ put_field(const struct dsv_format *f, struct span s, struct buf *out)
 		bool quote = f->quote != 0 && s.p[i] == (uint8_t)f->quote;
 
 		/* "" inside quotes is one quote. */
-		if (quote && i > 0 && i + 1 < s.n && s.p[i + 1] == s.p[i])
+		if (quote && i > 0 && i + 1 < s.n && s.p[i + 1] == s.p[i]) {
 			i++;
-		else if (quote)
+		} else if (quote) {
 			continue;
+		}
 		if (!is_blank(s.p[i]) || out->n > start)
 			buf_putc(out, (char)s.p[i]);
 	}
@@ -329,7 +344,7 @@ dsv_put_options(const struct dsv_format *f, struct buf *out)
 {
 	static const char *const encodings[] = {
 	    [DSV_UTF8] = "UTF8", [DSV_LATIN1] = "LATIN1", [DSV_WIN1252] = "WIN1252"};
-	char quote = f->quote ? f->quote : DSV_NO_QUOTE;
+	char quote = quote_of(f);
 
 	buf_puts(out, "(FORMAT csv");
 	put_bytes(out, "DELIMITER", &f->delimiter, 1);

@@ -55,14 +55,15 @@ on_trigger(void *arg, struct worker_msg *m)
 
 	uuid_of(m, uuid);
 	r = find(in, uuid);
-	if (in->draining)
+	if (in->draining) {
 		worker_nak(m, 0, "draining");
-	else if (r != NULL && worker_msg_is_void(r->msg))
+	} else if (r != NULL && worker_msg_is_void(r->msg)) {
 		run_adopt(r, m);
-	else if (r != NULL)
+	} else if (r != NULL) {
 		worker_nak(m, RUN_ACK_MS / 4, "this trigger is being worked on");
-	else
+	} else {
 		run_start(&in->house, m, uuid);
+	}
 }
 
 static void

@@ -176,7 +176,7 @@ put_text(struct buf *out, struct span s)
 			buf_putc(out, names[k].c);
 			i += n;
 			k = (size_t)-1; /* another may follow at once */
-			c = i < s.n ? (char)s.p[i] : '\0';
+			c = (char)(i < s.n ? s.p[i] : 0);
 		}
 		if (i < s.n)
 			buf_putc(out, c);
@@ -254,10 +254,11 @@ read_json(struct reader *r, struct span s, char *why, size_t size)
 		const msgpack_object *o = &d.root.via.array.ptr[i];
 		struct span url = doc_str(o, "url");
 
-		if (o->type == MSGPACK_OBJECT_STR)
+		if (o->type == MSGPACK_OBJECT_STR) {
 			take(r, doc_span(o));
-		else
+		} else {
 			take(r, url.p ? url : doc_str(o, "name"));
+		}
 	}
 	rc = 0;
 out:
@@ -294,18 +295,19 @@ sort_unique(struct listing *l)
 }
 
 int
-listing_read(struct listing *l, const char *type, struct span body, const char *base,
-    const char *pattern, char *why, size_t size)
+listing_read(
+    struct listing *l, const struct listing_page *p, const char *pattern, char *why, size_t size)
 {
-	struct reader r = {.l = l, .base = base, .pattern = pattern};
+	struct reader r = {.l = l, .base = p->base, .pattern = pattern};
+	const char *type = p->type;
 
 	if (strncasecmp(type, "text/html", 9) == 0 ||
-	    strncasecmp(type, "application/xhtml", 17) == 0)
-		read_html(&r, body);
-	else if (strncasecmp(type, "text/", 5) == 0)
-		read_lines(&r, body);
-	else if (strncasecmp(type, "application/json", 16) == 0) {
-		if (read_json(&r, body, why, size) == -1)
+	    strncasecmp(type, "application/xhtml", 17) == 0) {
+		read_html(&r, p->body);
+	} else if (strncasecmp(type, "text/", 5) == 0) {
+		read_lines(&r, p->body);
+	} else if (strncasecmp(type, "application/json", 16) == 0) {
+		if (read_json(&r, p->body, why, size) == -1)
 			return -1;
 	} else {
 		snprintf(why, size, "a listing is HTML, plain text or JSON, not \"%.60s\"", type);

@@ -20,10 +20,15 @@ struct listing {
 };
 
 void listing_fini(struct listing *l);
-/* `type` is the Content-Type, `base` the absolute URL of the page.  0, or -1 with a sentence in
- * why. */
-int listing_read(struct listing *l, const char *type, struct span body, const char *base,
-    const char *pattern, char *why, size_t size) __attribute__((warn_unused_result));
+struct listing_page {
+	const char *type; /* Content-Type */
+	struct span body;
+	const char *base; /* the page's absolute URL */
+};
+
+/* The files of a page whose names match; 0, or -1 with a sentence in why. */
+int listing_read(struct listing *l, const struct listing_page *p, const char *pattern, char *why,
+    size_t size) __attribute__((warn_unused_result));
 /* The file a URL names, as the only one. */
 int listing_one(struct listing *l, const char *url, char *why, size_t size)
     __attribute__((warn_unused_result));

@@ -68,10 +68,11 @@ put_list(struct worker_msg *m, const struct list_kind *k, const PGresult *res)
 	for (int row = 0; row < n; row++) {
 		mp_put_map(&b, (size_t)k->n);
 		for (int i = 0; i < k->n; i++) {
-			if (k->items[i].number)
+			if (k->items[i].number) {
 				answer_put_i64(&b, k->items[i].key, res, row, i);
-			else
+			} else {
 				answer_put(&b, k->items[i].key, answer_text(res, row, i));
+			}
 		}
 	}
 	answer_put(&b, "next", more ? answer_text(res, n - 1, 0) : (struct span){NULL, 0});
@@ -90,19 +91,21 @@ static const struct list_kind datasets = {datasets_query, {"organisation", "data
 static void
 on_datafiles(void *arg, const struct pg_done *d)
 {
-	if (d->end == PG_OK)
+	if (d->end == PG_OK) {
 		put_list(arg, &datafiles, d->res);
-	else
+	} else {
 		answer_away(arg, d);
+	}
 }
 
 static void
 on_datasets(void *arg, const struct pg_done *d)
 {
-	if (d->end == PG_OK)
+	if (d->end == PG_OK) {
 		put_list(arg, &datasets, d->res);
-	else
+	} else {
 		answer_away(arg, d);
+	}
 }
 
 static struct span
@@ -156,12 +159,13 @@ take(struct answer_house *h, struct worker_msg *m, const struct list_kind *k)
 	p[2].v = read_filter(&d.root, k->filters[0], &f);
 	p[3].v = read_filter(&d.root, k->filters[1], &f);
 	m->user = (void *)(intptr_t)limit;
-	if (f.n > 0)
+	if (f.n > 0) {
 		answer_faults(m, &f);
-	else if (!pg_is_up(h->pg))
+	} else if (!pg_is_up(h->pg)) {
 		worker_fail(m, ERR_BUSY, "the database is away");
-	else if (pg_query(h->pg, k->query, p, 4, k->done, m) == -1)
+	} else if (pg_query(h->pg, k->query, p, 4, k->done, m) == -1) {
 		worker_fail(m, ERR_BUSY, "too many queries wait for the database");
+	}
 	doc_fini(&d);
 	faults_fini(&f);
 }

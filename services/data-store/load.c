@@ -68,10 +68,11 @@ check_header(struct load *x, struct span head, bool whole)
 
 	buf_init(&names, CHUNK * 2);
 	n = dsv_header(&x->s.spec->format, head, whole, &names, why, sizeof why);
-	if (n == -1)
+	if (n == -1) {
 		rc = refuse(x, why);
-	else if (names.failed || (size_t)n != c->n)
+	} else if (names.failed || (size_t)n != c->n) {
 		rc = refuse(x, "the header names other columns than the table has");
+	}
 	name = (const char *)names.p;
 	for (size_t i = 0; rc == 0 && i < c->n; i++, name += strlen(name) + 1) {
 		if (strcmp(name, c->v[i].name) == 0)
@@ -350,9 +351,10 @@ run_script(struct load *x, struct script *s)
 		put_carry(x, s, &files);
 	put_files(x, s, names);
 	put_finish(x, s);
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < s->n; i++) {
 		if (s->at[i] != SIZE_MAX)
 			s->steps[i].sql = (const char *)s->text.p + s->at[i];
+	}
 	if (!s->text.failed && !list.failed)
 		rc = pg_run(x->pg, s->steps, s->n, loaded, x);
 	buf_fini(&list);

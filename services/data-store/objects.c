@@ -60,10 +60,11 @@ objects_temp(const char *dir, char *path, unsigned size)
 {
 	int fd = -1;
 
-	if (snprintf(path, size, "%s/%sXXXXXX", dir, prefix) < (int)size)
+	if (snprintf(path, size, "%s/%sXXXXXX", dir, prefix) < (int)size) {
 		fd = mkostemp(path, O_CLOEXEC);
-	else
+	} else {
 		errno = ENAMETOOLONG;
+	}
 	if (fd == -1)
 		log_error("object_temp", LOG_S("dir", dir), LOG_ERRNO());
 	return fd;

@@ -40,10 +40,11 @@ put_integer(struct buf *out, struct span text)
 {
 	int64_t v;
 
-	if (str_i64(text, INT64_MIN, INT64_MAX, &v) == 0)
+	if (str_i64(text, INT64_MIN, INT64_MAX, &v) == 0) {
 		mp_put_i64(out, v);
-	else
+	} else {
 		mp_put_nil(out);
+	}
 }
 
 static void
@@ -53,10 +54,11 @@ put_double(struct buf *out, struct span text)
 
 	/* JSON knows no NaN and no infinities. */
 	if (text.n > 0 && text.p[text.n - 1] >= '0' && text.p[text.n - 1] <= '9' &&
-	    str_double(text, &v) == 0)
+	    str_double(text, &v) == 0) {
 		mp_put_double(out, v);
-	else
+	} else {
 		mp_put_nil(out);
+	}
 }
 
 /* "2026-11-21 07:39:44.5+00" -> "2026-11-21T07:39:44.5Z"; what is not in that form, as -infinity or
@@ -116,10 +118,11 @@ put_row(const struct page *p, const PGresult *res, int row, struct buf *out)
 {
 	size_t n = p->columns.n + 1;
 
-	if (p->records)
+	if (p->records) {
 		mp_put_map(out, n);
-	else
+	} else {
 		mp_put_array(out, n);
+	}
 	for (size_t i = 0; i < n; i++) {
 		const struct column *c = i > 0 ? &p->columns.v[i - 1] : NULL;
 
@@ -168,10 +171,11 @@ page_put(const struct page *p, const PGresult *res, int64_t rows, struct buf *ou
 	mp_put_array(out, (size_t)n);
 	buf_put(out, body.p, body.n);
 	mp_put_cstr(out, "next");
-	if (next->n > 0)
+	if (next->n > 0) {
 		mp_put_str(out, buf_span(next));
-	else
+	} else {
 		mp_put_nil(out);
+	}
 	if (body.failed)
 		out->failed = true;
 	buf_fini(&body);

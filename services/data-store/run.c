@@ -117,12 +117,13 @@ answered(void *arg, const struct pg_done *d)
 
 	free(q);
 	r->asked--;
-	if (heard && d->end == PG_OK && next != NULL)
+	if (heard && d->end == PG_OK && next != NULL) {
 		next(r, d->res);
-	else if (heard && d->end != PG_OK)
+	} else if (heard && d->end != PG_OK) {
 		refused(r, d);
-	else
+	} else {
 		run_leave(r);
+	}
 }
 
 void
@@ -196,10 +197,11 @@ on_beat(struct timer *t)
 		"UPDATE operations.datasets SET lease_until = now() + interval '60 s' WHERE id = "
 		"$1 AND "
 		"owner = $2 RETURNING 1",
-		p, 2, renewed, q) == 0)
+		p, 2, renewed, q) == 0) {
 		r->asked++;
-	else
+	} else {
 		free(q);
+	}
 }
 
 /* --- the ends
@@ -256,10 +258,11 @@ finish(struct run *r)
 	char id[24];
 	struct pg_param p[2] = {run_int(r->dataset, id), {span_str(r->owner)}};
 
-	if (r->leased)
+	if (r->leased) {
 		run_sql(r, release, p, 2, released);
-	else
+	} else {
 		run_tell_end(r, acked);
+	}
 }
 
 static void
@@ -309,10 +312,11 @@ end_with(struct run *r, const char *status, int64_t bad_file, const char *why)
 		mp_put_cstr(&r->detail, why);
 	}
 	r->h->failed++;
-	if (r->leased && r->nfiles > 0)
+	if (r->leased && r->nfiles > 0) {
 		note_failures(r, bad_file, why);
-	else
+	} else {
 		finish(r);
+	}
 }
 
 void
@@ -328,10 +332,12 @@ run_failed(struct run *r, int64_t bad_file, const char *fmt, ...)
 	va_end(ap);
 	/* A file may have brought any bytes in, and a cut one may end anywhere; what is published
 	 * is UTF-8. */
-	if (!str_is_utf8(span_str(why)))
-		for (char *p = why; *p != '\0'; p++)
+	if (!str_is_utf8(span_str(why))) {
+		for (char *p = why; *p != '\0'; p++) {
 			if (*p < ' ' || *p > '~')
 				*p = '?';
+		}
+	}
 	end_with(r, "failed", bad_file, why);
 }
 
@@ -388,11 +394,20 @@ begin(struct run *r, const PGresult *res)
 	run_list(r, NULL);
 }
 
+/* Tries are counted, and a load may take hours: 2 s, 4 s, … 10 minutes. */
+static int64_t
+patience(const struct run *r)
+{
+	uint64_t n = env_u(&r->msg->head, ENV_M_TRY, 1);
+
+	return n < 9 ? INT64_C(1000) << n : 600000;
+}
+
 static void
 leased(struct run *r, const PGresult *res)
 {
 	if (PQntuples(res) == 0) {
-		run_again(r, BEAT_MS / 3, "another run is loading this dataset");
+		run_again(r, patience(r), "another run is loading this dataset");
 		return;
 	}
 	r->dataset = number(res, 0, 0);
@@ -433,10 +448,11 @@ read_spec(struct run *r, char *why, size_t size)
 	int rc;
 
 	faults_init(&f);
-	if (doc_parse(&d, r->msg->env.body) == -1)
+	if (doc_parse(&d, r->msg->env.body) == -1) {
 		faults_add(&f, "", "expected a trigger");
-	else
+	} else {
 		spec_parse(&r->spec, doc_get(&d.root, "spec"), &f);
+	}
 	rc = f.n == 0 ? 0 : -1;
 	if (rc == -1) {
 		faults_put(&f, &r->detail);

@@ -73,12 +73,13 @@ registered(struct run *r, const PGresult *res)
 {
 	const char *what = PQgetvalue(res, 0, 1);
 
-	if (strcmp(what, "processing") == 0)
+	if (strcmp(what, "processing") == 0) {
 		add_file(r, number(res, 0, 0), PQgetvalue(res, 0, 2), current(r)->name);
-	else if (strcmp(what, "ignored") == 0)
+	} else if (strcmp(what, "ignored") == 0) {
 		r->ignored++;
-	else
+	} else {
 		r->unchanged++;
+	}
 	r->at++;
 	next_file(r);
 }
@@ -125,14 +126,15 @@ pulled(void *arg, const struct pull_answer *a)
 	const struct run_known *known = find_known(r, current(r)->name);
 
 	r->pull = NULL;
-	if (a->end == PULL_STORED)
+	if (a->end == PULL_STORED) {
 		put_register(r, a, a->sha256);
-	else if (a->end == PULL_SAME && known != NULL)
+	} else if (a->end == PULL_SAME && known != NULL) {
 		put_register(r, a, known->sha256);
-	else if (a->end == PULL_LATER && may_wait(r))
+	} else if (a->end == PULL_LATER && may_wait(r)) {
 		run_again(r, -1, a->why);
-	else
+	} else {
 		put_failure(r, a->why);
+	}
 }
 
 static bool
@@ -197,23 +199,26 @@ static void
 on_listing(void *arg, const struct fetch_answer *a)
 {
 	struct run *r = arg;
+	struct listing_page page;
 	char why[400];
 
 	r->list_call = NULL;
 	if (a->end != FETCH_OK || a->status != 200) {
 		enum pull_end end = pull_judge(a, why, sizeof why);
 
-		if (end == PULL_LATER && may_wait(r))
+		if (end == PULL_LATER && may_wait(r)) {
 			run_again(r, -1, why);
-		else
+		} else {
 			run_failed(r, 0, "the listing: %s", why);
+		}
 		return;
 	}
-	if (listing_read(&r->listing, a->type, a->body, a->url, r->spec.pattern, why, sizeof why) ==
-	    -1)
+	page = (struct listing_page){a->type, a->body, a->url};
+	if (listing_read(&r->listing, &page, r->spec.pattern, why, sizeof why) == -1) {
 		run_failed(r, 0, "%s", why);
-	else
+	} else {
 		listed(r);
+	}
 }
 
 static void

@@ -89,22 +89,24 @@ loaded(void *arg, enum load_end end, const struct load_file *bad, const char *wh
 	struct run *r = arg;
 
 	r->load = NULL;
-	if (end == LOAD_OK)
+	if (end == LOAD_OK) {
 		swap(r);
-	else if (end == LOAD_BAD && bad != NULL)
+	} else if (end == LOAD_BAD && bad != NULL) {
 		run_failed(r, bad->id, "%s: %s", bad->name, why);
-	else if (end == LOAD_BAD)
+	} else if (end == LOAD_BAD) {
 		run_failed(r, 0, "%s", why);
-	else
+	} else {
 		run_again(r, -1, end == LOAD_LOST ? "another run has taken this dataset" : why);
+	}
 }
 
 static bool
 is_to_be_loaded(const struct run *r, const char *name)
 {
-	for (size_t i = 0; i < r->nfiles; i++)
+	for (size_t i = 0; i < r->nfiles; i++) {
 		if (strcmp(r->files[i].name, name) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -112,9 +114,10 @@ is_to_be_loaded(const struct run *r, const char *name)
 static bool
 has_others(const struct run *r)
 {
-	for (size_t i = 0; i < r->nknown; i++)
+	for (size_t i = 0; i < r->nknown; i++) {
 		if (r->known[i].loaded && !is_to_be_loaded(r, r->known[i].name))
 			return true;
+	}
 	return false;
 }
 
@@ -138,14 +141,15 @@ fill(struct run *r)
 	    .files = r->files,
 	    .nfiles = r->nfiles,
 	    .timeout_ms = r->h->load_ms};
-	if (load_columns(&r->load_spec, &r->columns, why, sizeof why) == -1)
+	if (load_columns(&r->load_spec, &r->columns, why, sizeof why) == -1) {
 		run_failed(r, r->files[0].id, "%s: %s", r->files[0].name, why);
-	else if (r->load_spec.carry && !columns_eq(&r->have, &r->columns))
+	} else if (r->load_spec.carry && !columns_eq(&r->have, &r->columns)) {
 		run_failed(r, r->files[0].id,
 		    "%s: its header names other columns than the files that are loaded already",
 		    r->files[0].name);
-	else
+	} else {
 		r->load = load_start(r->h->loop, &r->load_spec, loaded, r);
+	}
 }
 
 /* Files the source lists no more keep their rows; read anew, as the format has changed. */
@@ -197,8 +201,9 @@ void
 run_load(struct run *r, const PGresult *res)
 {
 	(void)res;
-	if (r->nfiles > 0 && r->version > 0 && !r->same_format && !r->spec.last)
+	if (r->nfiles > 0 && r->version > 0 && !r->same_format && !r->spec.last) {
 		find_others(r);
-	else
+	} else {
 		fill(r);
+	}
 }

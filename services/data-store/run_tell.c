@@ -44,15 +44,17 @@ told(void *arg, const struct env *e)
 
 	free(w);
 	r->asked--;
-	if (!ok)
+	if (!ok) {
 		log_warn("ingest_untold", LOG_ID("id", r->uuid),
 		    LOG_S("code", err_name(env_err_code(e))));
-	if (heard && ok)
+	}
+	if (heard && ok) {
 		next(r, NULL);
-	else if (heard)
+	} else if (heard) {
 		run_again(r, -1, "the bus did not take what was to be published");
-	else
+	} else {
 		run_leave(r);
+	}
 }
 
 static void
@@ -204,10 +206,11 @@ announce(struct run *r, const PGresult *res)
 	put_loaded(&body, res);
 	env_init(&e, ENV_PUB, buf_span(&topic), id);
 	e.body = buf_span(&body);
-	if (topic.failed || body.failed)
+	if (topic.failed || body.failed) {
 		run_failed(r, 0, "the names are too long for a topic");
-	else
+	} else {
 		tell(r, &e, announced);
+	}
 	buf_fini(&body);
 	buf_fini(&topic);
 }

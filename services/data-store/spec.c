@@ -36,12 +36,13 @@ read_name(struct parse *p, const msgpack_object *o, const char *key, char *dst)
 	char at[64];
 
 	snprintf(at, sizeof at, "/spec/%s", key);
-	if (columns_is_name(v))
+	if (columns_is_name(v)) {
 		str_copy(dst, COLUMNS_NAME + 1, v);
-	else
+	} else {
 		faults_add(p->f, at,
 		    "expected a name: a lower-case letter, then lower-case letters, digits and "
 		    "underscores, at most 63");
+	}
 }
 
 static void
@@ -63,19 +64,21 @@ read_target(struct parse *p, const msgpack_object *o)
 
 	read_name(p, o, "organisation", s->organisation);
 	read_name(p, o, "dataset", s->dataset);
-	if (strlen(s->organisation) + 1 + strlen(s->dataset) > COLUMNS_NAME)
+	if (strlen(s->organisation) + 1 + strlen(s->dataset) > COLUMNS_NAME) {
 		faults_add(p->f, "/spec/dataset",
 		    "organisation and dataset together are longer than %d bytes", COLUMNS_NAME - 1);
-	else if (s->organisation[0] != '\0' && s->dataset[0] != '\0')
+	} else if (s->organisation[0] != '\0' && s->dataset[0] != '\0') {
 		put_schema(s);
+	}
 	str_copy(s->table, sizeof s->table, span_str("L0"));
 	if (table == NULL)
 		return;
-	if (spec_is_table(doc_span(table)))
+	if (spec_is_table(doc_span(table))) {
 		str_copy(s->table, sizeof s->table, doc_span(table));
-	else
+	} else {
 		faults_add(p->f, "/spec/table",
 		    "expected a letter, then letters, digits and underscores, at most 40");
+	}
 }
 
 /* A string of 1 byte, into *c. */
@@ -85,18 +88,20 @@ read_byte(struct parse *p, const msgpack_object *o, const char *at, char *c)
 	struct span v = doc_span(o);
 
 	if (v.n == 1 && v.p[0] != '\n' && v.p[0] != '\r' && v.p[0] != DSV_NO_QUOTE &&
-	    v.p[0] != '\0')
+	    v.p[0] != '\0') {
 		*c = (char)v.p[0];
-	else
+	} else {
 		faults_add(p->f, at, "expected one character, ASCII, no line end");
+	}
 }
 
 static bool
 is_plain(struct span v, size_t max)
 {
-	for (size_t i = 0; i < v.n; i++)
+	for (size_t i = 0; i < v.n; i++) {
 		if (v.p[i] < ' ' || v.p[i] > '~')
 			return false;
+	}
 	return v.p != NULL && v.n <= max;
 }
 
@@ -105,10 +110,11 @@ read_text(struct parse *p, const msgpack_object *o, const char *at, char *dst, s
 {
 	struct span v = doc_span(o);
 
-	if (is_plain(v, size - 1))
+	if (is_plain(v, size - 1)) {
 		str_copy(dst, size, v);
-	else
+	} else {
 		faults_add(p->f, at, "expected at most %zu printable ASCII characters", size - 1);
+	}
 }
 
 static void
@@ -122,11 +128,12 @@ read_column(struct parse *p, const msgpack_object *o, uint32_t i)
 		faults_add(p->f, at, "expected {name, type}");
 		return;
 	}
-	if (type != NULL && type->type != MSGPACK_OBJECT_STR)
+	if (type != NULL && type->type != MSGPACK_OBJECT_STR) {
 		faults_add(p->f, at, "type: expected a string");
-	else if (columns_add(&p->s->columns, doc_str(o, "name"), doc_span(type), why, sizeof why) ==
-		 -1)
+	} else if (columns_add(
+		       &p->s->columns, doc_str(o, "name"), doc_span(type), why, sizeof why) == -1) {
 		faults_add(p->f, at, "%s", why);
+	}
 }
 
 static void
@@ -145,10 +152,11 @@ read_columns(struct parse *p, const msgpack_object *o)
 static void
 read_bool(struct parse *p, const msgpack_object *o, const char *at, bool *dst)
 {
-	if (o->type == MSGPACK_OBJECT_BOOLEAN)
+	if (o->type == MSGPACK_OBJECT_BOOLEAN) {
 		*dst = o->via.boolean;
-	else
+	} else {
 		faults_add(p->f, at, "expected true or false");
+	}
 }
 
 /* One of n words; its place, or -1 with a fault. */
@@ -174,8 +182,8 @@ set_type(struct parse *p, int type)
 {
 	struct dsv_format *d = &p->s->format;
 
-	d->delimiter = type == 0 ? ',' : type == 1 ? '\t' : '\0';
-	d->quote = type == 0 ? '"' : '\0';
+	d->delimiter = ",\t"[type];
+	d->quote = "\"\0"[type];
 	d->header = type != 2;
 }
 
@@ -191,10 +199,11 @@ read_details(struct parse *p, const msgpack_object *o)
 
 	if ((v = doc_get(o, "delimiter")) != NULL)
 		read_byte(p, v, AT "delimiter", &d->delimiter);
-	if ((v = doc_get(o, "quote")) != NULL && v->type == MSGPACK_OBJECT_NIL)
+	if ((v = doc_get(o, "quote")) != NULL && v->type == MSGPACK_OBJECT_NIL) {
 		d->quote = '\0';
-	else if (v != NULL)
+	} else if (v != NULL) {
 		read_byte(p, v, AT "quote", &d->quote);
+	}
 	if ((v = doc_get(o, "header")) != NULL)
 		read_bool(p, v, AT "header", &d->header);
 	if ((v = doc_get(o, "comment")) != NULL)
@@ -216,18 +225,21 @@ check_format(struct parse *p)
 {
 	const struct dsv_format *d = &p->s->format;
 
-	if (d->delimiter == '\0')
+	if (d->delimiter == '\0') {
 		faults_add(
 		    p->f, "/spec/source/format/delimiter", "expected, as the type is delimited");
-	else if (d->delimiter == d->quote)
+	} else if (d->delimiter == d->quote) {
 		faults_add(p->f, "/spec/source/format/quote", "the delimiter cannot be the quote");
+	}
 	if (d->null[0] != '\0' &&
-	    (strchr(d->null, d->delimiter) || (d->quote && strchr(d->null, d->quote))))
+	    (strchr(d->null, d->delimiter) || (d->quote && strchr(d->null, d->quote)))) {
 		faults_add(
 		    p->f, "/spec/source/format/null", "cannot hold the delimiter or the quote");
-	if (!d->header && p->s->columns.n == 0)
+	}
+	if (!d->header && p->s->columns.n == 0) {
 		faults_add(p->f, "/spec/source/format/columns",
 		    "expected, as the files have no header to name them");
+	}
 }
 
 static void
@@ -289,11 +301,12 @@ read_source(struct parse *p, const msgpack_object *o)
 		struct span s = doc_span(v);
 
 		if (s.n > 0 && s.n <= SPEC_PATTERN && str_is_utf8(s) && !memchr(s.p, '/', s.n) &&
-		    !memchr(s.p, '\0', s.n))
+		    !memchr(s.p, '\0', s.n)) {
 			str_copy(p->s->pattern, sizeof p->s->pattern, s);
-		else
+		} else {
 			faults_add(p->f, "/spec/source/pattern",
 			    "expected a pattern of file names, as *.csv, without slash");
+		}
 	}
 	if ((v = doc_get(o, "files")) != NULL)
 		p->s->last = read_word(p, v, "/spec/source/files", which) == 1;

@@ -56,9 +56,10 @@ put_structure(const struct columns *c, struct buf *out)
 		char upper[32];
 		size_t n = 0;
 
-		for (; type[n] != '\0' && n < sizeof upper; n++)
+		for (; n < sizeof upper && type[n] != '\0'; n++) {
 			upper[n] =
 			    (char)(type[n] >= 'a' && type[n] <= 'z' ? type[n] - 32 : type[n]);
+		}
 		mp_put_map(out, 2);
 		mp_put_cstr(out, "name");
 		mp_put_cstr(out, i > 0 ? c->v[i - 1].name : "id");

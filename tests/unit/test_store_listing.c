@@ -13,7 +13,8 @@ names(const char *type, const char *body, const char *pattern)
 	char why[200] = "";
 
 	text[0] = '\0';
-	if (listing_read(&l, type, span_str(body), base, pattern, why, sizeof why) == -1)
+	if (listing_read(&l, &(struct listing_page){type, span_str(body), base}, pattern, why,
+		sizeof why) == -1)
 		snprintf(text, sizeof text, "!%s", why);
 	for (size_t i = 0; i < l.n; i++) {
 		size_t n = strlen(text);
@@ -120,8 +121,9 @@ test_too_many(void)
 	buf_init(&b, 1 << 20);
 	for (int i = 0; i <= LISTING_FILES; i++)
 		buf_printf(&b, "f%d\n", i);
-	CHECK(
-	    listing_read(&l, "text/plain", buf_span(&b), "http://h/", "*", why, sizeof why) == -1);
+	struct listing_page page = {"text/plain", buf_span(&b), "http://h/"};
+
+	CHECK(listing_read(&l, &page, "*", why, sizeof why) == -1);
 	CHECK_STR(why, "the listing offers more than 10000 files");
 	listing_fini(&l);
 	buf_fini(&b);
