@@ -12,9 +12,8 @@ struct create {
 	struct gateway *g;
 	struct worker_msg *m; /* NULL: torn down meanwhile */
 	uint8_t receipt[16];  /* what the caller gets */
-	unsigned rows;
-	bool is_part;
-	uint64_t part;
+	unsigned new_rows;
+	uint64_t rows; /* of a stream: in all its pieces so far */
 };
 
 static void
@@ -43,15 +42,11 @@ answer(struct create *c, bool replayed)
 	buf_init(&headers, 1024);
 	(void)uuid_text(c->receipt, receipt);
 	put_headers(&headers, receipt, replayed);
-	mp_put_map(&body, c->is_part ? 3 : 2);
+	mp_put_map(&body, 2);
 	mp_put_cstr(&body, "receipt");
 	mp_put_cstr(&body, receipt);
 	mp_put_cstr(&body, "rows");
 	mp_put_u64(&body, c->rows);
-	if (c->is_part) {
-		mp_put_cstr(&body, "part");
-		mp_put_u64(&body, c->part);
-	}
 	env_init(&rep, ENV_REP, span_str(""), NULL);
 	env_set_u(&rep, ENV_M_STATUS, 202);
 	env_set_s(&rep, ENV_M_HEADERS, buf_span(&headers));
@@ -88,7 +83,7 @@ on_published(void *arg, const struct env *e)
 	if (e->verb == ENV_OK) {
 		g->n.accepted += !replayed;
 		g->n.replayed += replayed;
-		g->n.rows += replayed ? 0 : c->rows;
+		g->n.rows += replayed ? 0 : c->new_rows;
 		answer(c, replayed);
 	} else {
 		g->n.failed++;
@@ -99,27 +94,22 @@ on_published(void *arg, const struct env *e)
 }
 
 static struct create *
-create_new(struct gateway *g, struct worker_msg *m, struct rows *r)
+create_new(struct gateway *g, struct worker_msg *m, const struct rows *r)
 {
 	struct create *c = xcalloc(1, sizeof *c);
 
 	c->g = g;
 	c->m = m;
-	c->rows = r->n;
-	c->is_part = r->is_part;
-	c->part = r->part;
-	/* The chunks of a stream have one receipt between them: the id of the HTTP request, their
-	 * root. */
-	memcpy(c->receipt, m->env.id, 16);
-	if (r->is_part && env_s(&m->env, ENV_M_ROOT).n == 16)
-		memcpy(c->receipt, env_s(&m->env, ENV_M_ROOT).p, 16);
-	memcpy(r->of, c->receipt, 16);
+	c->rows = r->first + r->n;
+	c->new_rows = r->n;
+	/* The pieces of a stream have one receipt between them. */
+	memcpy(c->receipt, r->is_part ? r->of : m->env.id, 16);
 	list_push_back(&g->creates, &c->link);
 	return c;
 }
 
 static void
-publish(struct gateway *g, struct worker_msg *m, struct rows *r)
+publish(struct gateway *g, struct worker_msg *m, const struct rows *r)
 {
 	struct create *c = create_new(g, m, r);
 	struct buf body;
@@ -160,13 +150,6 @@ take(struct gateway *g, struct worker_msg *m, enum rows_form form, struct span b
 	if (!rows_read(&r, form, body, beside, &f)) {
 		g->n.refused++;
 		gateway_fail_faults(m, &f);
-	} else if (r.n == 0) {
-		/* The empty end of a stream: all rows of it are in earlier pieces. */
-		struct create *c = create_new(g, m, &r);
-
-		answer(c, false);
-		list_remove(&c->link);
-		free(c);
 	} else {
 		publish(g, m, &r);
 	}

@@ -23,8 +23,7 @@ put_destination(struct groups *g, const msgpack_object *o, struct span name)
 	json_put_str(out, name);
 	buf_printf(out, ",\"start\":%lld,\"floor\":%lld,\"paused\":%s,\"dropped\":%lld}",
 	    (long long)doc_i64(o, "from", 0), (long long)doc_i64(o, "floor", 0),
-	    is_paused(doc_str(o, "state")) ? "true" : "false",
-	    (long long)doc_i64(o, "dropped", 0));
+	    is_paused(doc_str(o, "state")) ? "true" : "false", (long long)doc_i64(o, "dropped", 0));
 }
 
 static void

@@ -17,11 +17,11 @@ row_path_push(struct row_path *p, struct span token)
 }
 
 size_t
-row_path_push_index(struct row_path *p, unsigned i)
+row_path_push_index(struct row_path *p, uint64_t i)
 {
 	size_t back = p->n;
 
-	(void)snprintf(p->text + p->n, sizeof p->text - p->n, "/%u", i);
+	(void)snprintf(p->text + p->n, sizeof p->text - p->n, "/%llu", (unsigned long long)i);
 	p->n = strlen(p->text);
 	return back;
 }

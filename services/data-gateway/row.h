@@ -15,7 +15,7 @@ struct row_path {
 };
 /* Returns what row_path_pop needs to go back. */
 size_t row_path_push(struct row_path *p, struct span token);
-size_t row_path_push_index(struct row_path *p, unsigned i);
+size_t row_path_push_index(struct row_path *p, uint64_t i);
 void row_path_pop(struct row_path *p, size_t back);
 
 /* Reads the next object of r, which is a row or not; what is wrong with it goes into f. */

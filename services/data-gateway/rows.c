@@ -5,9 +5,9 @@
 #include "services/data-gateway/row.h"
 
 /* The keys of the bodies we know. */
-enum { UUID, ROW, ROWS, LINES, CHUNK, LAST, OF, PART, BODY, MEMBERS };
+enum { UUID, ROW, ROWS, LINES, CHUNK, LAST, FIRST, OF, PART, BODY, MEMBERS };
 static const char *const names[MEMBERS] = {
-    "uuid", "row", "rows", "lines", "chunk", "last", "of", "part", "body"};
+    "uuid", "row", "rows", "lines", "chunk", "last", "first", "of", "part", "body"};
 
 static int
 member(struct span key)
@@ -137,7 +137,7 @@ read_array(struct rows *r, struct span raw, const char *name, struct faults *f)
 		return;
 	}
 	for (unsigned i = 0; i < r->n; i++) {
-		size_t back = row_path_push_index(&at, i);
+		size_t back = row_path_push_index(&at, r->first + i);
 
 		row_check(&in, &at, f);
 		row_path_pop(&at, back);
@@ -162,53 +162,45 @@ read_one(struct rows *r, struct span raw, struct faults *f)
 	}
 }
 
-/* `chunk` or `part`, and `last`. */
-static void
-read_part(
-    struct rows *r, struct span number, struct span last, const char *pointer, struct faults *f)
+static uint64_t
+number_of(struct span raw, const char *pointer, struct faults *f)
 {
-	struct mp_r n, l;
+	struct mp_r r;
+	uint64_t v;
 
-	mp_r_init(&n, number);
-	mp_r_init(&l, last);
-	r->is_part = true;
-	r->part = mp_u64(&n, INT32_MAX);
-	r->last = last.p != NULL && mp_bool(&l);
-	if (n.bad)
+	mp_r_init(&r, raw);
+	v = mp_u64(&r, INT32_MAX);
+	if (r.bad)
 		faults_add(f, pointer, "expected an integer of at least 0");
-	if (last.p != NULL && l.bad)
-		faults_add(f, "/last", "expected true or false");
+	return v;
 }
 
-/* The last piece of a stream may be empty. */
-static bool
-is_empty_end(const struct rows *r, struct span lines)
-{
-	struct mp_r in;
-
-	mp_r_init(&in, lines);
-	return r->last && r->part > 0 && mp_array(&in) == 0 && mp_done(&in);
-}
-
+/* What a piece of a stream says of itself; its number is `chunk` from the edge and `part` when it
+ * travels. */
 static void
-read_lines(struct rows *r, const struct span m[MEMBERS], struct faults *f)
+read_part(struct rows *r, const struct span m[MEMBERS], int number, struct faults *f)
 {
-	read_part(r, m[CHUNK], m[LAST], "/chunk", f);
-	if (is_empty_end(r, m[LINES])) {
-		r->raw = m[LINES];
-	} else {
-		read_array(r, m[LINES], "lines", f);
-	}
+	char pointer[16];
+	struct mp_r last;
+
+	(void)snprintf(pointer, sizeof pointer, "/%s", names[number]);
+	mp_r_init(&last, m[LAST]);
+	r->is_part = true;
+	r->part = number_of(m[number], pointer, f);
+	r->last = mp_bool(&last);
+	if (last.bad)
+		faults_add(f, "/last", "expected true or false");
+	if (m[FIRST].p != NULL)
+		r->first = number_of(m[FIRST], "/first", f);
+	if (!uuid_of(m[OF], r->of))
+		faults_add(f, "/of", "expected a uuid in its 36-character text form");
 }
 
 static void
 read_in(struct rows *r, const struct span m[MEMBERS], struct faults *f)
 {
-	if (m[OF].p != NULL || m[PART].p != NULL) {
-		read_part(r, m[PART], m[LAST], "/part", f);
-		if (!uuid_of(m[OF], r->of))
-			faults_add(f, "/of", "expected a uuid in its 36-character text form");
-	}
+	if (m[OF].p != NULL || m[PART].p != NULL)
+		read_part(r, m, PART, f);
 	read_array(r, m[ROWS], "rows", f);
 }
 
@@ -231,7 +223,10 @@ rows_read(
 	switch (form) {
 	case ROWS_ONE: read_one(r, m[ROW], f); break;
 	case ROWS_BATCH: read_array(r, m[ROWS], "rows", f); break;
-	case ROWS_LINES: read_lines(r, m, f); break;
+	case ROWS_LINES:
+		read_part(r, m, CHUNK, f);
+		read_array(r, m[LINES], "lines", f);
+		break;
 	case ROWS_IN: read_in(r, m, f); break;
 	}
 	return f->n == 0;

@@ -12,7 +12,7 @@
 enum rows_form {
 	ROWS_ONE,   /* {uuid, row} */
 	ROWS_BATCH, /* {uuid, rows} */
-	ROWS_LINES, /* {uuid, lines, chunk, last}: a piece of an x-ndjson stream */
+	ROWS_LINES, /* {uuid, lines, chunk, last, first, of}: a piece of an x-ndjson stream */
 	ROWS_IN,    /* the body of rows.in: {uuid, rows, of?, part?, last?} */
 };
 
@@ -22,10 +22,10 @@ struct rows {
 	struct span raw; /* one msgpack array of n rows; of a ROWS_ONE the row itself */
 	unsigned n;
 	bool one;
-	/* A piece of a stream: which, whether it is the last, and the receipt that stands for the
-	 * whole (set by the caller between rows_read and rows_put_in). */
+	/* A piece of a stream: which, whether it is the last, how many rows came before it
+	 * (ROWS_LINES), and the receipt that stands for the whole. */
 	bool is_part, last;
-	uint64_t part;
+	uint64_t part, first;
 	uint8_t of[16];
 };
 
