@@ -10,7 +10,7 @@
 
 #define DIAL_MS 5000
 #define BACKOFF_MIN_MS 50
-#define BACKOFF_MAX_MS 5000
+#define BACKOFF_MAX_MS 2000
 #define COPY_CHUNK ((size_t)64 << 10)
 #define COPY_PIECE ((size_t)8 << 20)
 #define COPY_PIECES 64u             /* empty ones count too */
