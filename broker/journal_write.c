@@ -116,7 +116,7 @@ drain(struct journal_writer *w, unsigned n)
 static int
 vacuum(struct journal_writer *w, const char *step)
 {
-	int64_t pages, unused;
+	int64_t pages = 0, unused = 0;
 	int rc = journal_db_get(&w->db, "PRAGMA freelist_count", &unused);
 
 	if (rc == SQLITE_OK)
