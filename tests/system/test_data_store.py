@@ -530,3 +530,34 @@ def test_hostile_server(store, web):
     end = store.run(spec(web, dataset="f"))
     assert end["status"] == "failed" and end["detail"]["error"] == "b.csv: the body is larger than 100 bytes"
     store.idle()
+
+
+def test_over_http(store, web):
+    """The predecessor's paths, with and without their last slash; next is followed as it is."""
+    h = store.house
+    h.edge()
+    wait_for(lambda: h.http("GET", "/api/v1/datasets").status == 200, 20, "the routes of the data store")
+    web.files["a.csv"] = b"k,v\n" + b"".join(b"k%d,%d\n" % (i, i) for i in range(25))
+    store.run(spec(web, columns=[{"name": "v", "type": "integer"}]))
+    assert h.http("GET", "/api/v1/table-structure/o.d/L0").json() == {"columns": [
+        {"name": "id", "type": "BIGINT"}, {"name": "k", "type": "TEXT"}, {"name": "v", "type": "BIGINT"}]}
+    assert h.http("GET", "/api/v1/table-structure/o.d/L0/").status == 200
+    for orientation, key in (("tabular", "values"), ("records", "results")):
+        url, rows = f"/api/v1/table-data/o.d/L0/?orientation={orientation}&limit=10", []
+        while url:
+            r = h.http("GET", url)
+            assert r.status == 200, r.body
+            page = r.json()
+            rows += page[key]
+            url = page["next"]
+            assert r.headers.get("link") == (f'<{url}>; rel="next"' if url else None)
+        want = [[i + 1, f"k{i}", i] for i in range(25)]
+        assert rows == (want if orientation == "tabular" else [dict(zip(("id", "k", "v"), w)) for w in want])
+    for path, status in (("o.d/L0?limit=0", 422), ("o.d/L0?limit=x", 422), ("o.d/L0?next-id=x", 422), ("o.d/L9", 404),
+                         ("o.x/L0", 404), ("o.d/L0?version=9", 410)):
+        r = h.http("GET", "/api/v1/table-data/" + path)
+        assert r.status == status and r.headers["content-type"] == "application/problem+json", (path, r.status, r.body)
+    files = h.http("GET", "/api/v1/datafiles?state=processed").json()["items"]
+    assert [(f["fileName"], f["rows"], f["url"]) for f in files] == [("a.csv", 25, web.url + "/d/a.csv")]
+    assert h.http("GET", "/api/v1/datasets").json()["items"][0]["rows"] == 25
+    store.idle()
