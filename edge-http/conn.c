@@ -91,6 +91,7 @@ conn_start(struct shard *sh, struct MHD_Connection *mhd, void **ctx)
 	c->sh = sh;
 	c->fd = info ? info->connect_fd : -1;
 	c->fresh = true;
+	c->look = true;
 	c->deadline_ms = loop_now(sh->loop) + sh->edge->conf.header_timeout_ms;
 	list_push_back(&sh->conns, &c->node);
 	metrics_add(sh->m, METRICS_CONNECTIONS, 1);
@@ -180,6 +181,7 @@ conn_end(struct conn *c)
 {
 	c->ended = true;
 	c->deadline_ms = 0;
+	c->ended_ms = 0;
 	(void)shutdown(c->fd, SHUT_RDWR);
 	shard_kick(c->sh);
 }
@@ -207,7 +209,12 @@ conn_refuse(struct conn *c, int status, const char *reason, struct span json)
 		log_debug("refusal_not_sent", LOG_I("status", status), LOG_ERRNO());
 	buf_fini(&b);
 	c->linger = true;
-	conn_end(c);
+	c->ended = true;
+	c->deadline_ms = 0;
+	c->ended_ms = loop_now(c->sh->loop);
+	(void)shutdown(
+	    c->fd, SHUT_WR); /* both sides would be a reset at the next byte that comes */
+	shard_kick(c->sh);
 }
 
 static void
@@ -234,13 +241,13 @@ too_slow(struct conn *c)
 }
 
 /* An end that comes in one packet with the last byte is no event of its own, and libmicrohttpd,
- * which waits for edges, does not see it: look once. */
+ * which waits for edges, does not see it: look, once where nothing is under way. */
 static bool
 is_over(struct conn *c)
 {
 	uint8_t byte;
 
-	c->look = false;
+	c->look = c->fresh;
 	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
@@ -251,8 +258,11 @@ conn_sweep(struct shard *sh, int64_t now_ms)
 	struct conn *c;
 
 	LIST_EACH (c, &sh->conns, struct conn, node) {
-		if (c->ended)
+		if (c->ended) {
+			if (c->ended_ms && now_ms - c->ended_ms >= LINGER_MS)
+				conn_end(c);
 			continue;
+		}
 		if (c->req == NULL && (sh->draining || (c->look && is_over(c))))
 			conn_end(c);
 		else if (c->deadline_ms && now_ms >= c->deadline_ms)

@@ -15,10 +15,11 @@ struct conn {
 	int fd;
 	int64_t deadline_ms; /* of the header or body being received, or of idling; 0: none */
 	int64_t body_since_ms, waits_since_ms;
-	bool look;   /* kept alive since the last sweep: has the client closed its side? */
-	bool fresh;  /* nothing was answered on it yet */
-	bool ended;  /* a response was written past libmicrohttpd, or it is being closed */
-	bool linger; /* unread input may follow: reset it only later, or the answer is lost */
+	bool look;        /* kept alive since the last sweep: has the client closed its side? */
+	bool fresh;       /* nothing was answered on it yet */
+	int64_t ended_ms; /* when, if `ended` and libmicrohttpd has not let go of it yet */
+	bool ended;       /* a response was written past libmicrohttpd, or it is being closed */
+	bool linger;      /* unread input may follow: reset it only later, or the answer is lost */
 	struct http_req *req;
 };
 

@@ -296,6 +296,8 @@ http_on_access(void *cls, struct MHD_Connection *mhd, const char *url, const cha
 	(void)mhd;
 	(void)url;
 	(void)version;
+	if (r->conn->ended)
+		return MHD_NO;
 	switch (r->phase) {
 	case HTTP_HEADER: return begin(r, method);
 	case HTTP_BODY: return *n > 0 ? take(r, data, n) : finish_body(r, n);
