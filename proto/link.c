@@ -13,26 +13,26 @@
 
 #define LISTENERS 4
 #define DRAIN 256
-#define DRAIN_US 10000    /* timers and the other sockets want their share */
-#define RETRY_FULL_MS 5   /* the socket's queue was full */
-#define PROBE_MS 200      /* while up: is there still a connection? */
+#define DRAIN_US 10000  /* timers and the other sockets want their share */
+#define RETRY_FULL_MS 5 /* the socket's queue was full */
+#define EAGER_MS 100
 #define PING_AGAIN_MS 250 /* while down: a PING went out and no PONG came */
 
 struct link {
 	struct loop *loop;
 	char *endpoint;
-	zsock_t *sock;
+	zsock_t *sock, *monitor;
 	struct link_ops ops[LISTENERS];
 	unsigned nops;
 	struct timer tick, full;
-	int64_t tick_at, opened_ms, down_ms, ping_at, heard_ms;
+	int64_t tick_at, opened_ms, ping_at, heard_ms;
+	int64_t news_ms; /* the connection came or went */
 	bool up;
 	bool suspect; /* up, but the connection went away: nothing but PING until a PONG */
 	bool wanted;  /* link_send said no: `ready` is owed */
 	bool packs;   /* the broker takes PACK */
 	struct pack out;
-	/* PINGs are numbered, so that a PONG left over from a connection before is known as such.
-	 */
+	/* PINGs are numbered: a PONG left over from a connection before is known as such. */
 	uint8_t ping_id[16];
 	uint64_t pings, ponged;
 	uint8_t epoch[16];
@@ -43,6 +43,7 @@ struct link {
 };
 
 static void on_readable(void *arg);
+static void on_monitor(void *arg);
 static void handle(struct link *k, struct span frame, bool inside);
 
 static void
@@ -50,26 +51,31 @@ close_sock(struct link *k)
 {
 	if (k->sock)
 		loop_sock_end(k->loop, k->sock);
-	zsock_destroy(&k->sock);
+	if (k->monitor)
+		loop_sock_end(k->loop, k->monitor);
+	sock_destroy_pair(&k->sock, &k->monitor);
 }
 
 static void
 open_sock(struct link *k, int64_t now)
 {
 	close_sock(k);
-	k->opened_ms = now;
+	k->opened_ms = k->news_ms = now;
 	k->ping_at = now;
 	k->ponged = k->pings;
 	k->sock = sock_dealer(k->endpoint);
-	if (k->sock)
-		(void)loop_sock(k->loop, k->sock, on_readable, k);
+	if (k->sock == NULL)
+		return;
+	(void)loop_sock(k->loop, k->sock, on_readable, k);
+	k->monitor = sock_monitor(k->sock);
+	if (k->monitor)
+		(void)loop_sock(k->loop, k->monitor, on_monitor, k);
 }
 
 static void
 set_down(struct link *k, const char *reason)
 {
 	k->up = false;
-	k->down_ms = loop_now(k->loop);
 	pack_reset(&k->out);
 	loop_timer_clear(k->loop, &k->full);
 	log_warn("bus_down", LOG_S("endpoint", k->endpoint), LOG_S("reason", reason));
@@ -271,19 +277,25 @@ on_readable(void *arg)
 	}
 }
 
+/* When to try again what needs a connection: soon after news of one, else the monitor will tell. */
+static int64_t
+again_at(const struct link *k, int64_t now)
+{
+	if (now - k->news_ms < EAGER_MS)
+		return now + 5;
+	return now + (k->monitor ? 250 : 25);
+}
+
 static int64_t
 tick_down(struct link *k, int64_t now)
 {
-	int64_t age;
-
 	if (k->sock == NULL || (now - k->opened_ms > PEER_LOST_MS && k->pings > k->ponged))
 		open_sock(k, now);
 	if (k->sock == NULL)
 		return now + 1000;
 	if (now >= k->ping_at && send_ping(k) == 0)
 		k->ping_at = now + PING_AGAIN_MS;
-	age = now - k->down_ms;
-	return now + (age < 300 ? 5 : age < PEER_LOST_MS ? 25 : 100);
+	return again_at(k, now);
 }
 
 static int64_t
@@ -300,14 +312,14 @@ tick_up(struct link *k, int64_t now)
 		return now;
 	}
 	if (!(zsock_events(k->sock) & ZMQ_POLLOUT)) {
-		/* Disconnected (ZMQ_IMMEDIATE): say PING as soon as there is someone again. */
+		/* Disconnected (ZMQ_IMMEDIATE), or full: PING comes first when that is over. */
 		k->suspect = true;
 		k->ping_at = now;
-		return now + 25;
+		return again_at(k, now);
 	}
 	if (now >= k->ping_at && send_ping(k) == 0)
-		k->ping_at = now + PING_EVERY_MS;
-	return now + PROBE_MS < k->ping_at ? now + PROBE_MS : k->ping_at;
+		k->ping_at = now + (k->suspect ? PING_AGAIN_MS : PING_EVERY_MS);
+	return k->ping_at > now ? k->ping_at : again_at(k, now);
 }
 
 static void
@@ -317,6 +329,24 @@ on_tick(struct timer *t)
 	int64_t now = loop_now(k->loop);
 
 	k->tick_at = k->up ? tick_up(k, now) : tick_down(k, now);
+	loop_timer(k->loop, &k->tick, k->tick_at);
+}
+
+/* A connection came or went: PING as soon as there is one, nothing but PING until a PONG to that.
+ */
+static void
+on_monitor(void *arg)
+{
+	struct link *k = arg;
+	bool news = false;
+
+	while (sock_event(k->monitor))
+		news = true;
+	if (!news)
+		return;
+	k->suspect = k->up;
+	k->ponged = k->pings;
+	k->ping_at = k->news_ms = k->tick_at = loop_now(k->loop);
 	loop_timer(k->loop, &k->tick, k->tick_at);
 }
 
@@ -406,7 +436,7 @@ link_new(struct loop *l, const char *endpoint)
 
 	k->loop = l;
 	k->endpoint = xstrdup(endpoint);
-	k->down_ms = k->tick_at = loop_now(l);
+	k->tick_at = loop_now(l);
 	buf_init(&k->scratch, LIMIT_HEADER);
 	pack_init(&k->out);
 	uuid_v7(k->ping_id, clock_real_ms());

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/un.h>
 
 #include "base/log.h"
@@ -172,6 +173,48 @@ sock_sub(const char *endpoint, const char *prefix)
 	    connect_to(s, endpoint) != 0)
 		zsock_destroy(&s);
 	return s;
+}
+
+zsock_t *
+sock_monitor(zsock_t *s)
+{
+	static atomic_uint last; /* a name is not free again at once when its socket is closed */
+	char name[64];
+	zsock_t *m;
+
+	(void)snprintf(name, sizeof name, "inproc://taxi-monitor-%u", atomic_fetch_add(&last, 1));
+	/* No limit: libzmq's own thread would wait at one.  What comes is one event a
+	 * (dis)connection. */
+	m = make(ZMQ_PAIR, 0, 0);
+	if (m == NULL)
+		return NULL;
+	if (zmq_socket_monitor(zsock_resolve(s), name,
+		ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) == 0 &&
+	    connect_to(m, name) == 0)
+		return m;
+	log_warn("monitor_failed", LOG_S("reason", zmq_strerror(zmq_errno())));
+	zsock_destroy(&m);
+	return NULL;
+}
+
+bool
+sock_event(zsock_t *monitor)
+{
+	void *z = zsock_resolve(monitor);
+	char event[6], address[256];
+
+	/* Two frames: event and value, then the address. */
+	return zmq_recv(z, event, sizeof event, ZMQ_DONTWAIT) != -1 &&
+	       zmq_recv(z, address, sizeof address, ZMQ_DONTWAIT) != -1;
+}
+
+void
+sock_destroy_pair(zsock_t **s, zsock_t **monitor)
+{
+	if (*s && *monitor)
+		(void)zmq_socket_monitor(zsock_resolve(*s), NULL, 0);
+	zsock_destroy(monitor);
+	zsock_destroy(s);
 }
 
 int

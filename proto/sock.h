@@ -19,6 +19,13 @@ zsock_t *sock_dealer(const char *endpoint);
 /* SUB for the feed, subscribed to `prefix`. */
 zsock_t *sock_sub(const char *endpoint, const char *prefix);
 
+/* Hears when s, a DEALER, got a connection or lost it: watch it in the loop, and read it with
+ * sock_event until that says no.  NULL when there is none to be had.  sock_destroy_pair ends both;
+ * each may be NULL, and is NULL afterwards. */
+zsock_t *sock_monitor(zsock_t *s);
+bool sock_event(zsock_t *monitor);
+void sock_destroy_pair(zsock_t **s, zsock_t **monitor);
+
 /* Send one frame, to `peer` if given, without blocking: 0; -1 with errno EAGAIN (queue full) or
  * EHOSTUNREACH (peer gone). */
 int sock_send(zsock_t *s, struct span peer, struct span frame) __attribute__((warn_unused_result));
