@@ -89,6 +89,7 @@ ready() { # ready NAME…: wait until each says so
 			[ $w -lt 200 ] || fail "s6 did not take up $n; see $logdir/current"
 			sleep 0.05
 		done
+		as_user s6-svc -u "$scan/$n" # one that gave up (exit 100) or was put down by hand is tried again
 		as_user s6-svwait -U -t 60000 "$scan/$n" || {
 			tail -n 20 "$logdir/current" >&2
 			fail "$n did not become ready in 60 s; the log's end is above, all of it in $logdir/current"
@@ -115,12 +116,12 @@ if [ -z "${TAXI_DATABASE_URL-}" ]; then
 		say "making a private Postgres under $state/postgres"
 		as_user "$pgbin/initdb" -D "$state/postgres" -U "$run_user" -A peer -E UTF8 --locale=C.UTF-8 >/dev/null
 	fi
-	write_service postgres "s6-notifyoncheck -d -n 0 -w 200 $pgbin/postgres -D '$state/postgres'" \
-		"-c listen_addresses= -c unix_socket_directories='$sockets' -c shared_buffers=64MB"
-	as_user mkdir -p "$scan/postgres/data"
-	printf '#!/bin/sh\nexec %s/pg_isready -q -h %s -U %s\n' "$pgbin" "$sockets" "$run_user" |
-		as_user tee "$scan/postgres/data/check" >/dev/null
-	as_user chmod 755 "$scan/postgres/data/check"
+	# shellcheck disable=SC2016
+	# Postgres does not say when it is ready, so a child that asks it does.
+	write_service postgres "sh -c '" \
+		'(i=0; while [ $i -lt 600 ]; do "$0/pg_isready" -q -h "$1" -U "$2" && { echo >&3; exit; }; i=$((i + 1)); sleep 0.1; done) &' \
+		'exec "$0/postgres" -D "$3" -c listen_addresses= -c unix_socket_directories="$1" -c shared_buffers=64MB 3>&-' \
+		"' '$pgbin' '$sockets' '$run_user' '$state/postgres'"
 	# SIGINT is Postgres's fast shutdown; SIGTERM would wait for every client.
 	echo SIGINT | as_user tee "$scan/postgres/down-signal" >/dev/null
 fi

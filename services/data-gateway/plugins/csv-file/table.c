@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/die.h"
+#include "base/log.h"
 #include "proto/json.h"
 #include "proto/limits.h"
 #include "proto/mp.h"
@@ -320,7 +321,8 @@ write_locked(struct tables *t, struct table *f, struct table_row_set *sets, size
 		if (bad != 0) {
 			int e = errno;
 
-			(void)ftruncate(f->fd, f->size);
+			if (ftruncate(f->fd, f->size) != 0)
+				log_warn("csv_not_cut_back", LOG_ERRNO());
 			f->ino = 0;
 			errno = e;
 		}
