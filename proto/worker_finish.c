@@ -33,9 +33,10 @@ misused(struct delivery *d, const char *how)
 {
 	static const char *const kind[] = {"event", "request", "ephemeral"};
 
-	if (log_allow(&d->w->misused_lines, loop_now(d->w->loop), 5))
+	if (log_allow(&d->w->misused_lines, loop_now(d->w->loop), 5)) {
 		log_error("worker_misused", LOG_S("call", how), LOG_S("kind", kind[d->kind]),
 		    LOG_B("topic", d->m.env.topic));
+	}
 }
 
 /* An answer to a request goes behind the parts that are held. */
