@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/die.h"
+#include "edge-http/http.h"
 #include "proto/limits.h"
 #include "proto/mp.h"
 
@@ -12,6 +13,8 @@ enum {
 	GATHER_MS = 20,  /* several changes at once are one load */
 	CALL_MS = 5000,
 	CLAIMS_MAX = 4096,
+	MISS_MS = 100, /* between loads that a missing path asks for */
+	MISSES_MAX = 256,
 };
 
 struct announce {
@@ -22,7 +25,10 @@ struct announce {
 	struct registry *next, *shown; /* the one being loaded, the one in use */
 	unsigned claiming;             /* answers of sys.claim that are still to come */
 	struct log_limit lines;
-	struct buf last; /* the answer that `shown` was made of */
+	struct list misses, served; /* http_req: wait for the next load, for this one */
+	unsigned nmisses;           /* in both */
+	int64_t began_ms;           /* of the last load */
+	struct buf last;            /* the answer that `shown` was made of */
 };
 
 /* Whose path it is, asked of the broker. */
@@ -46,12 +52,38 @@ on_timer(struct timer *t)
 }
 
 static void
+look_again(struct announce *a, struct list *l)
+{
+	struct http_req *r;
+
+	LIST_EACH (r, l, struct http_req, miss) {
+		a->nmisses--;
+		http_look_again(r);
+	}
+}
+
+static int64_t
+next_in(const struct announce *a)
+{
+	int64_t since = loop_now(a->sh->loop) - a->began_ms;
+
+	if (!list_empty(&a->misses))
+		return since < MISS_MS ? MISS_MS - since : 0;
+	if (a->failed)
+		return RETRY_MS;
+	return a->dirty ? GATHER_MS : AGAIN_MS;
+}
+
+static void
 load_ended(struct announce *a)
 {
 	a->loading = false;
 	registry_free(a->next);
 	a->next = NULL;
-	set_timer(a, a->failed ? RETRY_MS : a->dirty ? GATHER_MS : AGAIN_MS);
+	look_again(a, &a->served);
+	if (!shard_bus_is_up(a->sh))
+		look_again(a, &a->misses);
+	set_timer(a, next_in(a));
 }
 
 static void
@@ -173,21 +205,54 @@ on_services(void *arg, const struct env *e)
 static void
 load(struct announce *a)
 {
+	struct http_req *miss;
 	struct env e;
 
 	if (a->loading) {
 		a->dirty = true;
 		return;
 	}
-	if (!shard_bus_is_up(a->sh))
-		return; /* its coming up starts the next */
+	if (!shard_bus_is_up(a->sh)) { /* its coming up starts the next */
+		look_again(a, &a->misses);
+		return;
+	}
 	loop_timer_clear(a->sh->loop, &a->timer);
 	a->dirty = false;
+	a->began_ms = loop_now(a->sh->loop);
+	while ((miss = LIST_FIRST(&a->misses, struct http_req, miss)) != NULL) {
+		list_remove(&miss->miss);
+		list_push_back(&a->served, &miss->miss);
+	}
 	env_init(&e, ENV_REQ, span_str("sys.services"), NULL);
 	env_set_u(&e, ENV_M_AGAIN, 1);
 	a->loading = client_call(a->sh->client, &e, CALL_MS, on_services, a) == ERR_OK;
+	if (!a->loading) {
+		a->failed = true;
+		load_ended(a);
+	}
+}
+
+static void
+forget_miss(void *job)
+{
+	struct http_req *r = job;
+
+	list_remove(&r->miss);
+	r->sh->announce->nmisses--;
+}
+
+bool
+announce_miss(struct announce *a, struct http_req *r)
+{
+	if (a == NULL || !shard_bus_is_up(a->sh) || a->nmisses >= MISSES_MAX)
+		return false;
+	list_push_back(&a->misses, &r->miss);
+	a->nmisses++;
+	r->job = r;
+	r->job_end = forget_miss;
 	if (!a->loading)
-		set_timer(a, RETRY_MS);
+		set_timer(a, next_in(a));
+	return true;
 }
 
 static void
@@ -210,6 +275,9 @@ announce_new(struct shard *sh)
 
 	a->sh = sh;
 	a->timer.fn = on_timer;
+	list_init(&a->misses);
+	list_init(&a->served);
+	a->began_ms = -MISS_MS;
 	buf_init(&a->last, LIMIT_FRAME);
 	a->changed = worker_sub(sh->worker, &spec);
 	return a;

@@ -5,10 +5,15 @@
  * shard_load. */
 #include "edge-http/shard.h"
 
+struct http_req;
+
 struct announce *announce_new(struct shard *sh);
 void announce_free(struct announce *a); /* when every call has ended; NULL is fine */
 /* The link has come up. */
 void announce_start(struct announce *a);
+/* Somebody asks for a path that nobody has: load at once, though not more than every 100 ms, and
+ * then http_look_again.  False: no use, or too many wait already.  Takes on the request's job. */
+bool announce_miss(struct announce *a, struct http_req *r);
 /* Distinct names of the services that were announced, sorted; NULL past the end. */
 const char *announce_name(const struct announce *a, size_t i);
 

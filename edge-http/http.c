@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/str.h"
+#include "edge-http/announce.h"
 #include "edge-http/call.h"
 #include "edge-http/intake.h"
 #include "edge-http/reply.h"
@@ -34,6 +35,7 @@ http_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 	r->started_us = clock_mono_us();
 	r->slot = sh->unrouted;
 	list_init(&r->node);
+	list_init(&r->miss);
 	buf_init(&r->raw, TARGET_MAX);
 	buf_puts(&r->raw, uri ? uri : "");
 	buf_init(&r->scratch, TARGET_MAX);
@@ -264,11 +266,52 @@ is_long(const struct http_req *r)
 	       (str_u64(text_trim(r->h.length), UINT64_MAX, &n) != 0 || n > DISCARD_MAX);
 }
 
+/* A path that nobody has may have been announced a moment ago: a worker that is subscribed can be
+ * asked at once, at every shard. */
+static bool
+looks_again(struct http_req *r)
+{
+	struct shard *sh = r->sh;
+
+	if (r->looked || r->op || sh->routes == NULL || (r->route && !r->route->orphan))
+		return false;
+	if (r->answer.status != 404 && r->answer.status != 503)
+		return false;
+	r->looked = announce_miss(sh->announce, r);
+	return r->looked;
+}
+
+static void
+forget_intake(struct http_req *r)
+{
+	answer_reset(&r->answer);
+	routes_unref(r->table);
+	r->table = NULL;
+	r->route = NULL;
+	r->op = NULL;
+	r->h = (struct http_head){.nhost = 0};
+	r->slot = r->sh->unrouted;
+}
+
+void
+http_look_again(struct http_req *r)
+{
+	list_remove(&r->miss);
+	r->job = NULL;
+	r->job_end = NULL;
+	http_resume(r);
+}
+
 static enum MHD_Result
 begin(struct http_req *r, const char *method)
 {
 	r->method = method;
+	forget_intake(r);
 	intake(r);
+	if (looks_again(r)) {
+		http_suspend(r);
+		return MHD_YES;
+	}
 	r->unread = intake_has_body(r);
 	if (r->unread)
 		conn_body_begins(r->conn);
@@ -444,6 +487,10 @@ http_end_waiting(struct shard *sh)
 	LIST_EACH (r, &sh->waiting, struct http_req, node) {
 		if (r->stream) {
 			reply_stream_end(r->stream, true);
+			continue;
+		}
+		if (r->phase == HTTP_HEADER) {
+			http_look_again(r);
 			continue;
 		}
 		if (r->answer.status == 0)

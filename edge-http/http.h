@@ -37,9 +37,11 @@ struct http_req {
 	struct conn *conn;
 	struct MHD_Connection *mhd;
 	struct list node; /* in shard.waiting while it is suspended */
+	struct list miss; /* in a list of announce, while the routes are loaded for it */
 	enum http_phase phase;
 	bool suspended;
 	bool unread;     /* of the body something is still to come */
+	bool looked;     /* the routes were loaded again for it */
 	bool must_close; /* where the request ends is doubtful */
 	int64_t started_us, waits_since_ms;
 
@@ -93,6 +95,8 @@ void http_fail_status(struct http_req *r, int status, const char *detail);
 void http_answered(struct http_req *r);
 /* The chunk of lines was answered well: read on. */
 void http_continue(struct http_req *r);
+/* The routes are as new as can be: match again. */
+void http_look_again(struct http_req *r);
 /* From a content reader: nothing to send for now.  http_resume ends it. */
 void http_suspend(struct http_req *r);
 void http_resume(struct http_req *r);

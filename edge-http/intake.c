@@ -194,6 +194,8 @@ refuse_route(struct http_req *r)
 	} else if (r->sh->routes == NULL) {
 		http_fail(
 		    r, ERR_BUSY, "the routes are not loaded yet: no answer from the broker so far");
+	} else if (!shard_bus_is_up(r->sh)) { /* somebody may have announced it since */
+		http_fail(r, ERR_BUSY, "no service had this path, and the broker cannot be asked");
 	} else {
 		http_fail_status(r, 404, "no service has this path");
 	}
