@@ -1,4 +1,4 @@
-#include "services/control-tower/watcher.h"
+#include "services/control-tower/watcher_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +6,6 @@
 #include "base/die.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "base/str.h"
 #include "base/uuid.h"
 #include "proto/digest.h"
 #include "proto/doc.h"
@@ -17,19 +16,7 @@
 #define RETRY_MIN_MS 100
 #define RETRY_MAX_MS 5000
 #define BATCH_BYTES ((size_t)8 << 20) /* one larger trigger goes alone */
-#define INSTANCE_MAX 32
 #define ITEM_BYTES (LIMIT_FRAME - LIMIT_HEADER - LIMIT_CUR * 2)
-
-struct watcher {
-	struct svc *svc;
-	const struct watcher_ops *ops;
-	void *state;
-	char *name;
-	struct list streams;
-	bool stopping;
-	uint64_t stored, batches, invalid, moved, retried;
-	struct log_limit bad;
-};
 
 enum stage {
 	ASKING,  /* for the first cursor */
@@ -391,43 +378,11 @@ watcher_commit(struct watcher_stream *s, struct span cursor, watcher_done_fn *do
 	send_batch(s);
 }
 
-struct loop *
-watcher_loop(struct watcher *w)
+void
+watcher_streams_stop(struct watcher *w)
 {
-	return svc_loop(w->svc);
-}
-
-static int
-open_svc(void *arg, struct svc *svc)
-{
-	struct watcher *w = arg;
-
-	w->svc = svc;
-	if (*svc_instance(svc) && !str_is_name(span_str(svc_instance(svc)), INSTANCE_MAX)) {
-		log_error("bad_option", LOG_S("option", "--instance"),
-		    LOG_S("expected", "1 to 32 of A-Z a-z 0-9 _ -"));
-		return EXIT_NORESTART;
-	}
-	return w->ops->open ? w->ops->open(w, w->state) : 0;
-}
-
-static int
-start_svc(void *arg, struct svc *svc)
-{
-	struct watcher *w = arg;
-
-	(void)svc;
-	return w->ops->start(w, w->state);
-}
-
-static void
-drain_svc(void *arg)
-{
-	struct watcher *w = arg;
 	struct watcher_stream *s;
 
-	w->stopping = true;
-	w->ops->stop(w->state);
 	LIST_EACH (s, &w->streams, struct watcher_stream, link) {
 		if (!timer_is_set(&s->retry))
 			continue;
@@ -436,88 +391,11 @@ drain_svc(void *arg)
 	}
 }
 
-static bool
-idle_svc(void *arg)
+void
+watcher_streams_free(struct watcher *w)
 {
-	struct watcher *w = arg;
-
-	return w->ops->idle == NULL || w->ops->idle(w->state);
-}
-
-static void
-close_svc(void *arg)
-{
-	struct watcher *w = arg;
 	struct watcher_stream *s;
 
-	w->stopping = true;
-	w->ops->close(w->state);
 	LIST_EACH (s, &w->streams, struct watcher_stream, link)
 		stream_free(s);
-}
-
-static unsigned
-stats_svc(void *arg, struct buf *out)
-{
-	struct watcher *w = arg;
-	const struct {
-		const char *name;
-		uint64_t n;
-	} count[] = {
-	    {"stored", w->stored},
-	    {"batches", w->batches},
-	    {"invalid", w->invalid},
-	    {"moved", w->moved},
-	    {"retried", w->retried},
-	};
-	unsigned n = sizeof count / sizeof *count;
-
-	for (unsigned i = 0; i < n; i++) {
-		mp_put_cstr(out, count[i].name);
-		mp_put_u64(out, count[i].n);
-	}
-	return n + (w->ops->stats ? w->ops->stats(w->state, out) : 0);
-}
-
-static char *
-env_prefix(const char *name)
-{
-	char *prefix = xasprintf("PLUGIN_%s_", name);
-
-	for (char *p = prefix; *p; p++) {
-		if (*p >= 'a' && *p <= 'z')
-			*p = (char)(*p - 'a' + 'A');
-		if (*p == '-')
-			*p = '_';
-	}
-	return prefix;
-}
-
-int
-watcher_main(int argc, char **argv, const struct watcher_ops *ops, void *state)
-{
-	struct watcher w = {.ops = ops, .state = state};
-	char *prefix = env_prefix(ops->name);
-	struct opt_table table = {prefix, ops->name, ops->options, ops->noptions};
-	int code;
-
-	w.name = xasprintf("watcher-%s", ops->name);
-	list_init(&w.streams);
-	code = svc_main(argc, argv,
-	    &(struct svc_spec){
-		.name = w.name,
-		.about = ops->about,
-		.options = &table,
-		.noptions = 1,
-		.open = open_svc,
-		.start = start_svc,
-		.drain = drain_svc,
-		.idle = idle_svc,
-		.close = close_svc,
-		.stats = stats_svc,
-	    },
-	    &w);
-	free(w.name);
-	free(prefix);
-	return code;
 }

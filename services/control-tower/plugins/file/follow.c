@@ -12,13 +12,11 @@
 #include "base/log.h"
 #include "proto/digest.h"
 #include "proto/json.h"
-#include "proto/mp.h"
+#include "services/control-tower/plugins/file/follow_at.h"
 #include "services/control-tower/split.h"
 
 #define PIECE ((size_t)1 << 20)
 #define LINE_MAX_BYTES ((size_t)15 << 20)
-#define TAIL_BYTES 256u
-#define TAIL_DIGEST 8u
 #define COMPLAINTS_MAX 1000
 
 struct key {
@@ -28,13 +26,6 @@ struct key {
 	uint32_t zero; /* no padding: it is hashed */
 };
 
-struct at {
-	uint64_t gen; /* counts up when the file is written anew */
-	uint64_t offset, line, bad;
-	bool closed; /* moved to done */
-	uint8_t tail[TAIL_DIGEST];
-};
-
 enum stage { OPENING, RESTING, COMMITTING, CLOSING };
 
 struct follow {
@@ -42,10 +33,10 @@ struct follow {
 	struct key key;
 	struct follows *of;
 	int fd;
-	char name[PLACE_NAME], sub[TAIL_DIGEST * 2 + 1];
+	char name[PLACE_NAME], sub[FOLLOW_TAIL * 2 + 1];
 	struct watcher_stream *stream;
 	enum stage stage;
-	struct at at, stored;
+	struct follow_at at, stored;
 	uint64_t skipped; /* of a line that is too long, looked through so far */
 	uint64_t scan;    /* the last that met it */
 	int64_t quiet_since;
@@ -69,18 +60,6 @@ struct follows {
 static void look(void *arg);
 
 static void
-put_hex(const uint8_t *p, size_t n, char *to)
-{
-	static const char hex[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < n; i++) {
-		*to++ = hex[p[i] >> 4];
-		*to++ = hex[p[i] & 15];
-	}
-	*to = '\0';
-}
-
-static void
 follow_free(struct follow *f)
 {
 	struct follows *fs = f->of;
@@ -94,60 +73,9 @@ follow_free(struct follow *f)
 }
 
 static void
-put_cursor(const struct at *at, struct buf *out)
-{
-	mp_put_array(out, 7);
-	mp_put_cstr(out, "ndjson");
-	mp_put_u64(out, at->gen);
-	mp_put_u64(out, at->offset);
-	mp_put_u64(out, at->line);
-	mp_put_u64(out, at->bad);
-	mp_put_bool(out, at->closed);
-	mp_put_bin(out, span_of(at->tail, TAIL_DIGEST));
-}
-
-static int
-read_cursor(struct at *at, struct span cursor)
-{
-	struct mp_r r;
-	struct span tail;
-
-	if (cursor.n == 0 || mp_scan(cursor, 2, 16) != cursor.n)
-		return -1;
-	mp_r_init(&r, cursor);
-	if (mp_array(&r) != 7 || !span_is(mp_str(&r, 8), "ndjson"))
-		return -1;
-	at->gen = mp_u64(&r, INT64_MAX);
-	at->offset = mp_u64(&r, INT64_MAX);
-	at->line = mp_u64(&r, INT64_MAX);
-	at->bad = mp_u64(&r, INT64_MAX);
-	at->closed = mp_bool(&r);
-	tail = mp_bin(&r, TAIL_DIGEST);
-	if (!mp_done(&r) || tail.n != TAIL_DIGEST)
-		return -1;
-	memcpy(at->tail, tail.p, TAIL_DIGEST);
-	return 0;
-}
-
-/* Of the bytes before `offset`; 0, or -1: they are not there. */
-static int
-read_tail(int fd, uint64_t offset, uint8_t tail[TAIL_DIGEST])
-{
-	size_t n = offset < TAIL_BYTES ? (size_t)offset : TAIL_BYTES;
-	uint8_t bytes[TAIL_BYTES], digest[DIGEST_BYTES];
-	struct span part = span_of(bytes, n);
-
-	if (pread(fd, bytes, n, (off_t)(offset - n)) != (ssize_t)n)
-		return -1;
-	digest_parts(digest, &part, 1);
-	memcpy(tail, digest, TAIL_DIGEST);
-	return 0;
-}
-
-static void
 begin_anew(struct follow *f)
 {
-	f->at = (struct at){.gen = f->stored.gen + 1};
+	f->at = (struct follow_at){.gen = f->stored.gen + 1};
 	f->skipped = 0;
 }
 
@@ -155,12 +83,12 @@ begin_anew(struct follow *f)
 static void
 check_tail(struct follow *f, off_t size)
 {
-	uint8_t tail[TAIL_DIGEST];
+	uint8_t tail[FOLLOW_TAIL];
 
 	if (f->at.offset == 0)
 		return;
-	if ((uint64_t)size >= f->at.offset && read_tail(f->fd, f->at.offset, tail) == 0 &&
-	    memcmp(tail, f->at.tail, TAIL_DIGEST) == 0)
+	if ((uint64_t)size >= f->at.offset && follow_at_tail(f->fd, f->at.offset, tail) == 0 &&
+	    memcmp(tail, f->at.tail, FOLLOW_TAIL) == 0)
 		return;
 	log_info("file_anew", LOG_S("name", f->name), LOG_U("was_byte", f->at.offset));
 	begin_anew(f);
@@ -272,7 +200,7 @@ static void
 on_commit(void *arg, enum watcher_end end)
 {
 	struct follow *f = arg;
-	struct at is;
+	struct follow_at is;
 
 	switch (end) {
 	case WATCHER_STORED:
@@ -281,7 +209,7 @@ on_commit(void *arg, enum watcher_end end)
 		break;
 	case WATCHER_MOVED:
 		/* A batch of the process before this one came late. */
-		if (read_cursor(&is, watcher_cursor(f->stream)) == 0)
+		if (follow_at_read(&is, watcher_cursor(f->stream)) == 0)
 			f->stored = is;
 		f->at = f->stored;
 		break;
@@ -304,12 +232,12 @@ commit(struct follow *f, enum stage stage)
 {
 	struct buf cursor;
 
-	if (read_tail(f->fd, f->at.offset, f->at.tail) != 0) {
+	if (follow_at_tail(f->fd, f->at.offset, f->at.tail) != 0) {
 		/* Cut just now: nothing of this counts, and the next look says so. */
-		memset(f->at.tail, 0, TAIL_DIGEST);
+		memset(f->at.tail, 0, FOLLOW_TAIL);
 	}
 	buf_init(&cursor, 256);
-	put_cursor(&f->at, &cursor);
+	follow_at_put(&f->at, &cursor);
 	f->stage = stage;
 	watcher_commit(f->stream, buf_span(&cursor), on_commit, f);
 	buf_fini(&cursor);
@@ -425,7 +353,7 @@ on_cursor(void *arg, struct span cursor)
 {
 	struct follow *f = arg;
 
-	if (read_cursor(&f->stored, cursor) == 0) {
+	if (follow_at_read(&f->stored, cursor) == 0) {
 		f->at = f->stored;
 		/* Moved to done once, and back by its owner: to be done again. */
 		if (f->stored.closed)
@@ -473,7 +401,8 @@ begin(struct follows *fs, const char *name)
 		return;
 	}
 	digest_parts(digest, &part, 1);
-	put_hex(digest, TAIL_DIGEST, f->sub);
+	for (size_t i = 0; i < sizeof f->sub / 2; i++)
+		(void)snprintf(f->sub + 2 * i, 3, "%02x", digest[i]);
 	list_push_back(&fs->all, &f->link);
 	fs->stats.open++;
 	f->stream = watcher_open(fs->w, f->sub, on_cursor, f);
