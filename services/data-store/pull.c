@@ -119,6 +119,17 @@ pull_judge(const struct fetch_answer *a, char *why, size_t size)
 	return a->end == FETCH_TOO_BIG || a->end == FETCH_BAD_URL ? PULL_REFUSED : PULL_LATER;
 }
 
+/* Bytes that are no text could be neither kept nor sent back. */
+static void
+keep_validator(char dst[VALIDATOR], const char *s)
+{
+	const char *p = s;
+
+	while (*p >= ' ' && *p <= '~')
+		p++;
+	snprintf(dst, VALIDATOR, "%s", *p == '\0' && p - s < VALIDATOR ? s : "");
+}
+
 static void
 fetched(void *arg, const struct fetch_answer *a)
 {
@@ -126,8 +137,8 @@ fetched(void *arg, const struct fetch_answer *a)
 
 	p->call = NULL;
 	p->bytes = a->bytes;
-	snprintf(p->etag, sizeof p->etag, "%s", a->etag);
-	snprintf(p->modified, sizeof p->modified, "%s", a->last_modified);
+	keep_validator(p->etag, a->etag);
+	keep_validator(p->modified, a->last_modified);
 	if (a->end != FETCH_OK || a->status != 200) {
 		p->end = pull_judge(a, p->why, sizeof p->why);
 		tell(p);

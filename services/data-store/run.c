@@ -222,16 +222,32 @@ give_up_lease(struct run *r)
 	r->leased = false;
 }
 
+/* A file may have brought any bytes in, and a cut one may end anywhere; what is sent is UTF-8. */
+static void
+make_text(char *s)
+{
+	if (str_is_utf8(span_str(s)))
+		return;
+	for (; *s != '\0'; s++) {
+		if (*s < ' ' || *s > '~')
+			*s = '?';
+	}
+}
+
 void
 run_again(struct run *r, int64_t delay_ms, const char *why)
 {
+	char reason[LIMIT_REASON / 2];
+
 	if (r->over)
 		return;
 	log_warn("ingest_again", LOG_ID("id", r->uuid), LOG_S("schema", r->spec.schema),
 	    LOG_S("why", why));
 	give_up_lease(r);
 	r->h->again++;
-	worker_nak(r->msg, delay_ms, why);
+	snprintf(reason, sizeof reason, "%s", why);
+	make_text(reason);
+	worker_nak(r->msg, delay_ms, reason);
 	over(r);
 }
 
@@ -330,21 +346,14 @@ run_failed(struct run *r, int64_t bad_file, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof why, fmt, ap);
 	va_end(ap);
-	/* A file may have brought any bytes in, and a cut one may end anywhere; what is published
-	 * is UTF-8. */
-	if (!str_is_utf8(span_str(why))) {
-		for (char *p = why; *p != '\0'; p++) {
-			if (*p < ' ' || *p > '~')
-				*p = '?';
-		}
-	}
+	make_text(why);
 	end_with(r, "failed", bad_file, why);
 }
 
 void
 run_cancelled(struct run *r)
 {
-	if (!r->ending && !r->over)
+	if (!r->ending && !r->over && !r->swapping)
 		end_with(r, "cancelled", 0, "cancelled");
 }
 
@@ -394,6 +403,31 @@ begin(struct run *r, const PGresult *res)
 	run_list(r, NULL);
 }
 
+static void
+swept(struct run *r, const PGresult *res)
+{
+	(void)res;
+	/* A run before us may have died between the swap and its word of it. */
+	run_announce(r, begin);
+}
+
+/* We hold the lease, so nobody is processing what the registry says is being processed. */
+static void
+sweep(struct run *r)
+{
+	char source[COLUMNS_NAME + 64] = "";
+	struct pg_param p;
+
+	snprintf(source, sizeof source, "%s.%s", r->spec.schema, r->spec.table);
+	p.v = span_str(source);
+	run_sql(r,
+	    "UPDATE operations.datafile_registry SET state = 'failed', "
+	    "error_message = 'not loaded, as its run was lost', updated_timestamp = "
+	    "clock_timestamp() "
+	    "WHERE source = $1 AND state = 'processing'",
+	    &p, 1, swept);
+}
+
 /* Tries are counted, and a load may take hours: 2 s, 4 s, … 10 minutes. */
 static int64_t
 patience(const struct run *r)
@@ -419,8 +453,7 @@ leased(struct run *r, const PGresult *res)
 		run_failed(r, 0, "the catalogue has columns that cannot be read");
 		return;
 	}
-	/* A run before us may have died between the swap and its word of it. */
-	run_announce(r, begin);
+	sweep(r);
 }
 
 static void
@@ -439,6 +472,18 @@ lease(struct run *r)
 	    p, 5, leased);
 }
 
+/* {error, errors:[{pointer, detail}…]} */
+static void
+put_faults(struct run *r, const struct faults *f)
+{
+	mp_put_map(&r->detail, 2);
+	mp_put_cstr(&r->detail, "error");
+	mp_put_cstr(&r->detail, f->first);
+	mp_put_cstr(&r->detail, "errors");
+	mp_put_array(&r->detail, f->kept);
+	buf_put(&r->detail, f->items.p, f->items.n);
+}
+
 /* 0, or -1 with the faults in r->detail. */
 static int
 read_spec(struct run *r, char *why, size_t size)
@@ -455,7 +500,7 @@ read_spec(struct run *r, char *why, size_t size)
 	}
 	rc = f.n == 0 ? 0 : -1;
 	if (rc == -1) {
-		faults_put(&f, &r->detail);
+		put_faults(r, &f);
 		snprintf(why, size, "%s", f.first);
 	}
 	doc_fini(&d);

@@ -51,6 +51,7 @@ struct run {
 	unsigned turn;  /* answers to what was asked in an earlier turn are not heard */
 	unsigned asked; /* answers still to come */
 	bool ending, over;
+	bool swapping; /* too late to cancel */
 	struct timer beat;
 	int64_t lease_ends; /* monotonic ms */
 

@@ -74,6 +74,7 @@ swap(struct run *r)
 		.nparams = sizeof p / sizeof *p},
 	};
 
+	r->swapping = true;
 	run_steps(r, steps, 2, swapped);
 	buf_fini(&columns);
 	buf_fini(&counts);

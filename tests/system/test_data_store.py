@@ -1,6 +1,7 @@
 """Files on a web server become tables: whole or not at all, once, and readable while the next version comes."""
 import http.server
 import pathlib
+import random
 import threading
 import urllib.parse
 import uuid
@@ -20,6 +21,7 @@ class Web:
 
     def __init__(self):
         self.files, self.requests, self.status, self.etags, self.lock = {}, [], {}, False, threading.Lock()
+        self.types = {}
         self.held = {}  # path -> (bytes sent before, event that lets the rest go)
         web = self
 
@@ -37,12 +39,15 @@ class Web:
                     self.send_header(k, v)
                 self.end_headers()
                 held = web.held.get(self.path)
-                if held:
-                    self.wfile.write(body[:held[0]])
-                    self.wfile.flush()
-                    held[1].wait(60 * SLOW)
-                    body = body[held[0]:]
-                self.wfile.write(body)
+                try:
+                    if held:
+                        self.wfile.write(body[:held[0]])
+                        self.wfile.flush()
+                        held[1].wait(60 * SLOW)
+                        body = body[held[0]:]
+                    self.wfile.write(body)
+                except ConnectionError:  # who asked was killed
+                    self.close_connection = True
 
             def do_GET(self):
                 with web.lock:
@@ -61,7 +66,7 @@ class Web:
                         self.send_header("ETag", tag)
                         self.end_headers()
                         return
-                    self.answer(200, "text/plain", body, [("ETag", tag)] if web.etags else [])
+                    self.answer(200, web.types.get(name, "text/plain"), body, [("ETag", tag)] if web.etags else [])
                 else:
                     self.answer(404, "text/html", b"<h1>not here</h1>")
 
@@ -308,10 +313,14 @@ def test_bad_sources(store, web):
         else:
             assert {e["pointer"] for e in end["detail"]["errors"]} == {"/spec/dataset", "/spec/source"}
     assert store.registry() == [("nope.csv", "failed", None, "the server answered 404")]
+    web.files["nope.csv"] = b"k\n1\n"
+    assert store.run(spec(web, url=web.url + "/d/nope.csv"))["status"] == "succeeded"
+    assert store.registry() == [("nope.csv", "processed", 1, None)]
     # An error page that is called 200 is no data.
-    web.status["/d/b.csv"] = 200
+    web.files["b.csv"], web.types["b.csv"] = b"k,v\n1,2\n", "text/html; charset=utf-8"
     end = store.run(spec(web, url=web.url + "/d/b.csv"))
-    assert end["status"] == "failed"
+    assert end["detail"]["error"] == "b.csv: the server answered a page of HTML instead of the file"
+    del web.files["b.csv"]
     # A server that is away for a moment is asked again.
     web.status["/d/"] = 503
     uid = store.send(spec(web))
@@ -439,6 +448,35 @@ def test_killed_while_it_loads(store, web):
     assert len(store.rows("o.d")) == 1000
     assert store.query("SELECT version, owner FROM operations.datasets") == [(2, None)]
     assert {s for _, s, _, _ in store.registry()} == {"processed"}
+    store.idle()
+
+
+def test_killed_anywhere(store, web):
+    """Twelve kills at random moments: the table is one file or the next at any time, and every trigger ends."""
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    r = random.Random(seed)
+    contents = {}
+    uids = []
+    for i in range(12):
+        n = r.randrange(1, 60000)
+        web.files["a.csv"] = b"v\n" + b"%d\n" % i * n
+        contents[str(i)] = n
+        uids.append(store.send(spec(web)))
+        threading.Event().wait(r.random() * 0.15)
+        rows = store.query('SELECT v, count(*), min(id), max(id) FROM "o.d"."L0" GROUP BY v') if store.query(
+            "SELECT 1 FROM operations.datasets WHERE version > 0") else []
+        assert all((c, lo, hi) == (contents[v], 1, contents[v]) for v, c, lo, hi in rows) and len(rows) <= 1
+        store.worker.kill9()
+        store.worker = store.start_worker()
+    assert {store.end(u, 180)["status"] for u in uids} == {"succeeded"}
+    assert store.query('SELECT v, count(*), max(id) FROM "o.d"."L0" GROUP BY v') == [("11", contents["11"], contents["11"])]
+    (version, owner), = store.query("SELECT version, owner FROM operations.datasets")
+    assert owner is None
+    wait_for(lambda: store.drain() or len(store.loaded) >= version, 20, "the last dataset.loaded")
+    assert sorted(e["version"] for e in store.loaded) == list(range(1, version + 1))
+    assert {(s, w) for _, s, _, w in store.registry()} <= {("processed", None), ("failed", "not loaded, as its run was lost")}
+    assert store.query("SELECT count(*) FROM pg_tables WHERE schemaname = 'o.d'")[0][0] <= 2
     store.idle()
 
 
