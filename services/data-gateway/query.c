@@ -107,20 +107,30 @@ on_again(struct timer *t)
 	ask_groups(LIST_ITEM(t, struct query, again));
 }
 
+static bool
+may_wait(const struct query *q)
+{
+	return !q->caught_up && loop_now(svc_loop(q->g->svc)) - q->since_ms < CATCH_UP_MS;
+}
+
+static void
+look_again(struct query *q)
+{
+	q->again.fn = on_again;
+	loop_timer(svc_loop(q->g->svc), &q->again, loop_now(svc_loop(q->g->svc)) + LOOK_AGAIN_MS);
+}
+
 static void
 not_found(struct query *q)
 {
-	struct loop *l = svc_loop(q->g->svc);
-
 	if (q->caught_up) {
 		q->g->n.not_found++;
 		worker_fail(q->m, ERR_NOT_FOUND, "no such receipt");
 		query_end(q);
-	} else if (loop_now(l) - q->since_ms >= CATCH_UP_MS) {
-		not_ready(q, "the record of receipts is behind the journal; ask again");
+	} else if (may_wait(q)) {
+		look_again(q);
 	} else {
-		q->again.fn = on_again;
-		loop_timer(l, &q->again, loop_now(l) + LOOK_AGAIN_MS);
+		not_ready(q, "the record of receipts is behind the journal; ask again");
 	}
 }
 
@@ -131,10 +141,12 @@ on_looked(void *arg, const struct pg_done *d)
 
 	if (is_over(q, d))
 		return;
-	if (PQntuples(d->res) > 0) {
-		reply_json(q, PQgetvalue(d->res, 0, 0));
-	} else {
+	if (PQntuples(d->res) == 0) {
 		not_found(q);
+	} else if (PQgetvalue(d->res, 0, 1)[0] == 'f' && may_wait(q)) {
+		look_again(q); /* a stream whose end may be on its way here */
+	} else {
+		reply_json(q, PQgetvalue(d->res, 0, 0));
 	}
 }
 

@@ -37,7 +37,8 @@ const char query_sql_get[] =
 	"'part', (array_agg(part) FILTER (WHERE receipt = $1::uuid AND parent <> receipt))[1], "
 	"'parts', nullif(count(part) FILTER (WHERE parent = $1::uuid), 0), "
 	"'complete', bool_or(last) FILTER (WHERE parent = $1::uuid), "
-	"'destinations', coalesce((SELECT json_agg(o ORDER BY name, state) FROM d), '[]'))) "
+	"'destinations', coalesce((SELECT json_agg(o ORDER BY name, state) FROM d), '[]'))), "
+	"coalesce(bool_or(last) FILTER (WHERE parent = $1::uuid), true) "
     "FROM r HAVING count(*) > 0";
 
 /* The first piece stands for a stream: pieces are stored in order, so it is always there. */

@@ -1,10 +1,12 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "services/data-gateway/plugins/csv-file/csv.h"
@@ -12,6 +14,8 @@
 #include "services/data-gateway/plugins/csv-file/table_impl.h"
 
 #define MODE 0644
+#define LOCK_MS 10000
+#define LOCK_POLL_MS 5
 
 int
 table_file_write(int fd, struct span bytes, off_t at)
@@ -31,12 +35,20 @@ table_file_write(int fd, struct span bytes, off_t at)
 
 /* --- open and lock --- */
 
+/* Others hold it while they write, which is short; who holds it for longer is stuck. */
 static int
 lock(int fd)
 {
-	while (flock(fd, LOCK_EX) == -1) {
-		if (errno != EINTR)
+	int64_t until = clock_mono_ms() + LOCK_MS;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
 			return -1;
+		if (clock_mono_ms() >= until) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+		(void)poll(NULL, 0, LOCK_POLL_MS);
 	}
 	return 0;
 }
