@@ -101,8 +101,8 @@ if ! is_up; then
 	say "starting s6-svscan on $scan"
 	as_user rm -rf "$scan/.s6-svscan"
 	# shellcheck disable=SC2016
-	as_user setsid sh -c 's6-svscan -t0 "$1" 2>&1 </dev/null | s6-log n20 s5000000 "$2"' sh "$scan" "$logdir" \
-		>/dev/null 2>&1 </dev/null &
+	as_user setsid --fork sh -c 'exec </dev/null >/dev/null 2>&1; s6-svscan -t0 "$1" 2>&1 | s6-log n20 s5000000 "$2"' \
+		sh "$scan" "$logdir"
 	w=0
 	until is_up; do
 		w=$((w + 1))
