@@ -11,7 +11,7 @@
 
 #include "base/die.h"
 
-enum { SLICE = 1024 * 1024, VALIDATOR = 512 };
+enum { SLICE = 256 * 1024, VALIDATOR = 512 };
 
 struct pull {
 	struct loop *loop;

@@ -599,3 +599,21 @@ def test_over_http(store, web):
     assert [(f["fileName"], f["rows"], f["url"]) for f in files] == [("a.csv", 25, web.url + "/d/a.csv")]
     assert h.http("GET", "/api/v1/datasets").json()["items"][0]["rows"] == 25
     store.idle()
+
+
+def test_as_a_trigger(store, web):
+    """Asked for over HTTP, and followed by its uuid."""
+    h = store.house
+    h.proc("control-tower").start()
+    h.edge()
+    wait_for(lambda: h.http("GET", "/triggers").status == 200, 20, "the routes of the control tower")
+    web.files["a.csv"] = b"v\n1\n"
+    for s, status in ((spec(web), "succeeded"), ({"organisation": "o"}, "failed")):
+        r = h.http("POST", "/triggers", {"apiVersion": "data-store/v1", "protocol": "Ingest", "spec": s})
+        assert r.status == 202, r.body
+        where = r.headers["location"]
+        t = wait_for(lambda: (t := h.http("GET", where).json())["status"] == status and t, 30, status)
+        assert [e["status"] for e in t["events"]][-1] == status
+        detail = t["events"][-1]["detail"]
+        assert detail["rows"] == 1 if status == "succeeded" else detail["errors"][0]["pointer"].startswith("/spec/"), detail
+    store.idle()
