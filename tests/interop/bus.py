@@ -100,8 +100,8 @@ class Bus:
             if new != (self.epoch, self.session):
                 first = self.epoch is None
                 self.epoch, self.session = new
-                self.deliveries = []
-                if not first:
+                if not first:  # before the first PONG there was no session that could be void
+                    self.deliveries = []
                     for pattern, (meta_, desc) in list(self.subs.items()):
                         self.sock.send(taxiwire.encode("SUB", pattern[0], new_id(), meta_, desc))
         elif verb == "PACK":
