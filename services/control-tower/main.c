@@ -7,6 +7,7 @@
 #include "services/control-tower/lookup.h"
 #include "services/control-tower/recorder.h"
 #include "services/control-tower/report.h"
+#include "services/control-tower/sweep.h"
 
 #define READ_MS 2000
 #define WRITE_MS 10000
@@ -15,10 +16,12 @@ extern const char api_json[];
 
 struct state {
 	const char *database;
+	int64_t keep_days;
 	struct tower tower;
 	struct pg *writes;
 	struct lookups *lookups;
 	struct recorder *triggers, *events;
+	struct sweep *sweep;
 };
 
 static struct state state;
@@ -26,8 +29,10 @@ static struct state state;
 static const struct opt rows[] = {
     {"database-url", OPT_STR, &state.database, NULL, 0, 0, OPT_REQUIRED | OPT_SECRET,
 	"postgresql:// address or conninfo of the database"},
+    {"keep-days", OPT_INT, &state.keep_days, "0", 0, 36500, 0,
+	"forget triggers that were recorded longer ago; 0: never"},
 };
-static const struct opt_table tables[] = {{"TAXI_", "control-tower", rows, 1}};
+static const struct opt_table tables[] = {{"TAXI_", "control-tower", rows, 2}};
 
 static int
 open_state(void *arg, struct svc *s)
@@ -68,6 +73,7 @@ start(void *arg, struct svc *s)
 	serve(st, "control-tower.triggers.cancel", report_on_cancel, t, 256);
 	st->triggers = recorder_new(t->worker, st->writes, &record_triggers);
 	st->events = recorder_new(t->worker, st->writes, &record_events);
+	st->sweep = sweep_new(t->loop, st->tower.reads, st->keep_days);
 	return 0;
 }
 
@@ -91,6 +97,7 @@ close_state(void *arg)
 	lookups_free(st->lookups);
 	recorder_free(st->triggers);
 	recorder_free(st->events);
+	sweep_free(st->sweep);
 }
 
 static unsigned
@@ -124,6 +131,7 @@ stats(void *arg, struct buf *out)
 	    {"created", st->tower.created},
 	    {"replayed", st->tower.replayed},
 	    {"refused", st->tower.refused},
+	    {"forgotten", sweep_count(st->sweep)},
 	    {"databaseUp", pg_is_up(st->writes)},
 	    {"databaseJobs", pg_waiting(st->writes) + pg_waiting(st->tower.reads)},
 	};

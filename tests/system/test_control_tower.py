@@ -211,6 +211,25 @@ def test_a_row_the_database_refuses_costs_nobody_else(tower):
     assert all("refused by the database: 22" in d["reason"] for d in dead(b, "control-tower.events"))
 
 
+def test_old_triggers_are_forgotten_when_asked_to(full):
+    full.b = b = full.bus()
+    old, new = text(new_id()), text(new_id())
+    tower = full.proc("control-tower").start()
+    for id in (old, new):
+        create(b, id=uuids.UUID(id).bytes)
+        status(b, id, "succeeded")
+        assert get(b, id)
+    wait_for(lambda: count(full, "SELECT count(*) FROM control_tower.trigger_states") == 2, 10, "both ends")
+    with full.db() as db, db.cursor() as c:
+        c.execute("UPDATE control_tower.triggers SET created_at = now() - interval '8 days' WHERE uuid = %s", (old,))
+    tower.stop()
+    full.proc("control-tower", "--keep-days", "7").start()
+    wait_for(lambda: count(full, "SELECT count(*) FROM control_tower.triggers") == 1, 10, "the old one to go")
+    assert count(full, "SELECT count(*) FROM control_tower.trigger_events") == 1
+    assert count(full, "SELECT count(*) FROM control_tower.trigger_states") == 1
+    assert get(b, new)["status"] == "succeeded"
+
+
 # --- when something dies ----------------------------------------------------------------------------------------
 def test_without_postgres_triggers_are_accepted_and_recorded_later(tower, pg):
     b = tower.b
