@@ -63,30 +63,30 @@ all_services() {
 # write_service NAME COMMAND…: a directory s6 can supervise.  The process says it is ready with a newline on fd 3;
 # exit code 100 means that starting again would not help.
 write_service() {
-	name=$1
+	ws=$1 # sh has no locals: a name of our own
 	shift
-	as_user mkdir -p "$scan/.new-$name"
+	as_user mkdir -p "$scan/.new-$ws"
 	{
 		echo '#!/bin/sh'
 		echo "exec 2>&1"
 		echo "export TAXI_BUS='$bus' TAXI_READY_FD=3"
-		for f in common "${name%@*}"; do
+		for f in common "${ws%@*}"; do
 			echo "[ ! -f '$state/conf/$f.env' ] || { set -a; . '$state/conf/$f.env'; set +a; }"
 		done
 		echo "cd '$state'"
 		echo "exec $*"
-	} | as_user tee "$scan/.new-$name/run" >/dev/null
+	} | as_user tee "$scan/.new-$ws/run" >/dev/null
 	# shellcheck disable=SC2016
-	printf '#!/bin/sh\n[ "$1" != 100 ] || exit 125\n' | as_user tee "$scan/.new-$name/finish" >/dev/null
-	echo 3 | as_user tee "$scan/.new-$name/notification-fd" >/dev/null
-	echo 30000 | as_user tee "$scan/.new-$name/timeout-kill" >/dev/null
-	as_user chmod 755 "$scan/.new-$name/run" "$scan/.new-$name/finish"
-	if [ -d "$scan/$name" ]; then
+	printf '#!/bin/sh\n[ "$1" != 100 ] || exit 125\n' | as_user tee "$scan/.new-$ws/finish" >/dev/null
+	echo 3 | as_user tee "$scan/.new-$ws/notification-fd" >/dev/null
+	echo 30000 | as_user tee "$scan/.new-$ws/timeout-kill" >/dev/null
+	as_user chmod 755 "$scan/.new-$ws/run" "$scan/.new-$ws/finish"
+	if [ -d "$scan/$ws" ]; then
 		for f in run finish notification-fd timeout-kill; do
-			as_user mv "$scan/.new-$name/$f" "$scan/$name/$f"
+			as_user mv "$scan/.new-$ws/$f" "$scan/$ws/$f"
 		done
-		as_user rmdir "$scan/.new-$name"
+		as_user rmdir "$scan/.new-$ws"
 	else
-		as_user mv "$scan/.new-$name" "$scan/$name"
+		as_user mv "$scan/.new-$ws" "$scan/$ws"
 	fi
 }
