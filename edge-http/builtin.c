@@ -203,34 +203,50 @@ request(struct http_req *r)
 static const struct {
 	const char *topic;
 	void (*run)(struct http_req *r);
-	bool open;
+	bool open, shows_routes;
 } OPS[] = {
-    {"edge-http.healthz", healthz, true},
-    {"edge-http.readyz", readyz, true},
-    {"edge-http.version", version, true},
-    {"edge-http.openapi", openapi, false},
-    {"edge-http.metrics", metrics, false},
-    {"edge-http.publish", publish, false},
-    {"edge-http.request", request, false},
+    {"edge-http.healthz", healthz, true, false},
+    {"edge-http.readyz", readyz, true, false},
+    {"edge-http.version", version, true, false},
+    {"edge-http.openapi", openapi, false, true},
+    {"edge-http.metrics", metrics, false, false},
+    {"edge-http.publish", publish, false, false},
+    {"edge-http.request", request, false, false},
 };
+
+/* -1: api.json names what has no code. */
+static int
+find(const struct routes_op *op)
+{
+	for (size_t i = 0; i < sizeof OPS / sizeof OPS[0]; i++)
+		if (strcmp(op->topic, OPS[i].topic) == 0)
+			return (int)i;
+	return -1;
+}
 
 void
 builtin_run(struct http_req *r)
 {
-	for (size_t i = 0; i < sizeof OPS / sizeof OPS[0]; i++) {
-		if (strcmp(r->op->topic, OPS[i].topic) == 0) {
-			OPS[i].run(r);
-			return;
-		}
-	}
-	http_fail(r, ERR_INTERNAL, "an operation of api.json has no code");
+	int i = find(r->op);
+
+	if (i >= 0)
+		OPS[i].run(r);
+	else
+		http_fail(r, ERR_INTERNAL, "an operation of api.json has no code");
 }
 
 bool
 builtin_is_open(const struct routes_op *op)
 {
-	for (size_t i = 0; i < sizeof OPS / sizeof OPS[0]; i++)
-		if (strcmp(op->topic, OPS[i].topic) == 0)
-			return OPS[i].open;
-	return false;
+	int i = find(op);
+
+	return i >= 0 && OPS[i].open;
+}
+
+bool
+builtin_shows_routes(const struct routes_op *op)
+{
+	int i = find(op);
+
+	return i >= 0 && OPS[i].shows_routes;
 }

@@ -22,5 +22,7 @@ struct registry_own builtin_own(const struct builtin *b);
 void builtin_run(struct http_req *r);
 /* Of the edge's own operations: may be called by anybody, also where nobody is trusted. */
 bool builtin_is_open(const struct routes_op *op);
+/* Its answer is about the routes, and should be made of the newest. */
+bool builtin_shows_routes(const struct routes_op *op);
 
 #endif

@@ -267,15 +267,17 @@ is_long(const struct http_req *r)
 }
 
 /* A path that nobody has may have been announced a moment ago: a worker that is subscribed can be
- * asked at once, at every shard. */
+ * asked at once, at every shard.  The same goes for the document. */
 static bool
 looks_again(struct http_req *r)
 {
 	struct shard *sh = r->sh;
+	bool missed = r->op == NULL && (r->route == NULL || r->route->orphan) &&
+		      (r->answer.status == 404 || r->answer.status == 503);
+	bool shown = r->op && r->answer.status == 0 && r->table == sh->own.routes &&
+		     builtin_shows_routes(r->op);
 
-	if (r->looked || r->op || sh->routes == NULL || (r->route && !r->route->orphan))
-		return false;
-	if (r->answer.status != 404 && r->answer.status != 503)
+	if (r->looked || sh->routes == NULL || (!missed && !shown))
 		return false;
 	r->looked = announce_miss(sh->announce, r);
 	return r->looked;
