@@ -460,12 +460,15 @@ def test_one_process_a_folder(inbox):
     inbox.expect([1, 2])
 
 
-def test_killed_at_random_nothing_is_lost_or_repeated(inbox):
+@pytest.mark.parametrize("quiet", [0, 150])
+def test_killed_at_random_nothing_is_lost_or_repeated(house, quiet):
+    house.broker()
+    inbox = Inbox(house, "--settle-ms", "100", "--rescan-ms", "200", "--quiet-ms", str(quiet))
     rnd, stop, total = random.Random(int(os.environ.get("SEED", "5"))), threading.Event(), []
 
     def killer():
         while not stop.is_set():
-            stop.wait(rnd.uniform(0.0, 0.25))
+            stop.wait(rnd.choice([0.02, 0.1, 0.6]) * rnd.random())
             inbox.watcher.kill9()
             inbox.watcher.start()
     k = threading.Thread(target=killer)
