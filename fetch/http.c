@@ -19,7 +19,7 @@ struct fetch {
 	struct list calls; /* in libcurl's hands */
 	struct list ended; /* waiting for the end of the turn */
 	struct list watches;
-	bool *gone; /* set by fetch_free when a callback frees us */
+	bool in_callback, gone; /* freed by a callback: run_ended frees the rest */
 };
 
 struct fetch_call {
@@ -170,7 +170,6 @@ run_ended(void *arg)
 	struct fetch *f = arg;
 	struct fetch_call *c;
 	struct list batch;
-	bool gone = false;
 
 	/* Calls that end because of these callbacks wait for their own turn. */
 	list_init(&batch);
@@ -178,23 +177,23 @@ run_ended(void *arg)
 		list_remove(&c->link);
 		list_push_back(&batch, &c->link);
 	}
-	f->gone = &gone;
+	f->in_callback = true;
 	while ((c = LIST_FIRST(&batch, struct fetch_call, link)) != NULL) {
 		list_remove(&c->link);
 		answer(c);
-		if (gone)
+		if (f->gone)
 			break;
 		call_free(c);
 	}
-	if (!gone) {
-		f->gone = NULL;
+	f->in_callback = false;
+	if (!f->gone)
 		return;
-	}
 	/* The fetch went away in a callback: its calls end silently. */
 	if (c != NULL)
 		call_free(c);
 	while ((c = LIST_FIRST(&batch, struct fetch_call, link)) != NULL)
 		call_free(c);
+	free(f);
 }
 
 static void
@@ -340,8 +339,6 @@ fetch_free(struct fetch *f)
 
 	if (f == NULL)
 		return;
-	if (f->gone != NULL)
-		*f->gone = true;
 	LIST_EACH (c, &f->calls, struct fetch_call, link)
 		call_free(c);
 	LIST_EACH (c, &f->ended, struct fetch_call, link)
@@ -352,7 +349,9 @@ fetch_free(struct fetch *f)
 	loop_timer_clear(f->loop, &f->timer);
 	loop_later_cancel(f->loop, f);
 	curl_global_cleanup();
-	free(f);
+	f->gone = f->in_callback;
+	if (!f->gone)
+		free(f);
 }
 
 static bool
