@@ -43,6 +43,7 @@ OPT_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 OPT := $(or $(OPT_$(BUILD)),-O1 -g3)
 SAN := $(SAN_$(BUILD))
 
+note     = $(if $(findstring s,$(firstword -$(MAKEFLAGS))),@:,@echo)
 VERSION := $(shell cat VERSION)
 inc      = $(patsubst -I%,-isystem %,$(shell $(PKGCONF) --cflags $(1)))
 CPPFLAGS += -I. -D_GNU_SOURCE -DTAXI_VERSION=\"$(VERSION)\" $(call inc,$(ALLPKGS))
@@ -77,21 +78,21 @@ all: $(BINS)
 
 $(O)/%.o: %.c Makefile VERSION
 	@mkdir -p $(@D)
-	@echo "  CC   $<"
+	$(note) "  CC   $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # A service carries its announcement inside: services/x/api.json becomes the symbols api_json[], api_json_end[].
 $(O)/%/api_json.o: %/api.json Makefile
 	@mkdir -p $(@D)
-	@echo "  EMBED $<"
+	$(note) "  EMBED $<"
 	@printf '.section .rodata\n.global api_json\n.global api_json_end\napi_json:\n.incbin "%s"\napi_json_end:\n.byte 0\n.section .note.GNU-stack,"",@progbits\n' '$<' | $(CC) -c -x assembler -o $@ -
 
 $(LIB): $(call obj,$(foreach d,$(LIBDIRS),$(call src,$(d))))
-	@echo "  AR   $@"
+	$(note) "  AR   $@"
 	@rm -f $@ && $(AR) rcs $@ $^
 
 $(SHAREDA): $(call obj,$(foreach d,$(SHARED),$(call src,$(d))))
-	@echo "  AR   $@"
+	$(note) "  AR   $@"
 	@rm -f $@ && $(AR) rcs $@ $^
 
 usesshared = $(if $(filter services/%,$(1)),$(SHAREDA))
@@ -105,7 +106,7 @@ $(O)/parts/$(notdir $(1)).a: $(call obj,$(filter-out %/main.c,$(call src,$(1))))
 PARTS += $(O)/parts/$(notdir $(1)).a
 $(O)/bin/$(call progname,$(1)): $(O)/$(1)/main.o $(O)/parts/$(notdir $(1)).a $(call usesshared,$(1)) $(LIB)
 	@mkdir -p $$(@D)
-	@echo "  LD   $$@"
+	$(note) "  LD   $$@"
 	@$(CC) $(LDFLAGS) -o $$@ $$^ $$(call linklibs,$(1))
 endef
 $(foreach p,$(PROGS),$(if $(call src,$(p)),$(eval $(call prog,$(p)))))
@@ -119,7 +120,7 @@ $(if $(call plugmods,$(1)),$(O)/parts/$(call plugname,$(1)).a: $(call plugmods,$
 PARTS += $(O)/parts/$(call plugname,$(1)).a)
 $(O)/bin/$(call plugname,$(1)): $(call obj,$(call src,$(1))) $(O)/parts/$(notdir $(call service,$(1))).a $(SHAREDA) $(LIB)
 	@mkdir -p $$(@D)
-	@echo "  LD   $$@"
+	$(note) "  LD   $$@"
 	@$(CC) $(LDFLAGS) -o $$@ $$^ $$(call linklibs,$(call service,$(1)))
 endef
 $(foreach p,$(PLUGINS),$(eval $(call plugin,$(p))))
@@ -134,7 +135,7 @@ $(foreach s,$(SCRIPTED),$(eval $(call scripted,$(s))))
 define single
 $(O)/bin/$(basename $(notdir $(1))): $(call obj,$(1)) $(LIB)
 	@mkdir -p $$(@D)
-	@echo "  LD   $$@"
+	$(note) "  LD   $$@"
 	@$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS) $$(if $$(filter bench/%,$(1)),$(call libs,$(PKGS_broker) $(PKGS_edge-http)))
 endef
 $(foreach x,$(XSRC),$(eval $(call single,$(x))))
@@ -143,7 +144,7 @@ benches:  $(foreach x,$(wildcard bench/*.c),$(O)/bin/$(basename $(notdir $(x))))
 
 # Archives let each test link only the modules it names.
 $(TBIN): $(O)/%: $(O)/%.o $(PARTS) $(SHAREDA) $(LIB)
-	@echo "  LD   $@"
+	$(note) "  LD   $@"
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(PARTS) $(SHAREDA) $(LIB) -Wl,--end-group \
 		$(call libs,$(ALLPKGS)) -lm -lpthread
 units: $(TBIN)
@@ -153,7 +154,7 @@ check: all units
 
 build/fuzz/%: tests/fuzz/%.c $(foreach d,$(LIBDIRS) broker,$(call src,$(d)) $(wildcard $(d)/*.h))
 	@mkdir -p $(@D)
-	@echo "  FUZZ $@"
+	$(note) "  FUZZ $@"
 	@clang $(CPPFLAGS) -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 		-o $@ $< $(foreach d,$(LIBDIRS),$(call src,$(d))) $(LIBS)
 fuzzers: $(FUZZ)
