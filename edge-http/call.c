@@ -94,10 +94,11 @@ on_end(void *arg, const struct env *e)
 		reply_stream_end(r->stream, e->verb != ENV_REP);
 		return;
 	}
-	if (e->verb == ENV_REP)
+	if (e->verb == ENV_REP) {
 		answer_rep(&r->answer, e, r->op->status);
-	else
+	} else {
 		answer_error(r, e, false);
+	}
 	http_answered(r);
 }
 
@@ -114,9 +115,10 @@ on_part(void *arg, const struct env *e)
 		return;
 	}
 	answer_rep(&r->answer, e, r->op->status);
-	if (!env_has(e, ENV_M_TYPE))
+	if (!env_has(e, ENV_M_TYPE)) {
 		(void)str_copy(
 		    r->answer.type, sizeof r->answer.type, span_str("application/x-ndjson"));
+	}
 	buf_reset(&r->answer.body);
 	r->stream = reply_stream_new(r, c->id);
 	reply_stream_put(r->stream, e->body);
@@ -201,10 +203,11 @@ on_chunk(void *arg, const struct env *e)
 	if (r == NULL)
 		return;
 	if (e->verb != ENV_REP || env_u(e, ENV_M_STATUS, 200) >= 400) {
-		if (e->verb == ENV_REP)
+		if (e->verb == ENV_REP) {
 			answer_rep(&r->answer, e, r->op->status);
-		else
+		} else {
 			answer_error(r, e, true);
+		}
 		http_answered(r);
 		return;
 	}
@@ -295,6 +298,16 @@ call_publish(struct http_req *r, struct span topic, struct span body)
 	launch(r, &e, PUBLISH_MS, NULL, on_published);
 }
 
+static void
+too_big(struct http_req *r)
+{
+	http_fail(r, ERR_TOO_BIG,
+	    r->op && r->op->stream
+		? "the body does not fit a frame of the bus (16 MiB); send it as "
+		  "application/x-ndjson, which has no limit"
+		: "the body does not fit a frame of the bus (16 MiB)");
+}
+
 /* Body of the REQ by the operation's parameters.  False with the answer filled. */
 static bool
 build(struct http_req *r, const struct request_in *in, struct buf *out)
@@ -309,7 +322,7 @@ build(struct http_req *r, const struct request_in *in, struct buf *out)
 	if (say == REQUEST_UNREADABLE) {
 		http_fail_status(r, 400, "the query has a broken escape");
 	} else if (say == REQUEST_TOO_BIG) {
-		http_fail(r, ERR_TOO_BIG, "the request does not fit a frame of the bus");
+		too_big(r);
 	} else if (say == REQUEST_INVALID) {
 		buf_init(&detail, LIMIT_FRAME);
 		faults_put(&f, &detail);
@@ -398,7 +411,7 @@ decode(struct http_req *r)
 		return false;
 	}
 	if (r->payload.failed) {
-		http_fail(r, ERR_TOO_BIG, "the body does not fit a frame of the bus");
+		too_big(r);
 		return false;
 	}
 	buf_fini(&r->body.bytes);
