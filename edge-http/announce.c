@@ -106,9 +106,10 @@ claim_failed(struct claiming *c, const char *code)
 	struct announce *a = c->a;
 
 	a->failed = true;
-	if (log_allow(&a->lines, loop_now(a->sh->loop), 5))
+	if (log_allow(&a->lines, loop_now(a->sh->loop), 5)) {
 		log_warn("claim_failed", LOG_S("path", c->path), LOG_S("service", c->service),
 		    LOG_S("code", code), LOG_U("suppressed", a->lines.last));
+	}
 }
 
 static void
@@ -261,10 +262,11 @@ on_changed(void *arg, struct worker_msg *m)
 	struct announce *a = arg;
 
 	worker_drop(m);
-	if (a->loading)
+	if (a->loading) {
 		a->dirty = true;
-	else
+	} else {
 		set_timer(a, GATHER_MS);
+	}
 }
 
 struct announce *

@@ -52,18 +52,20 @@ is_ours(const char *name)
 	    "Trailer", "Upgrade", "Content-Length", "Content-Encoding", "Content-Type", "Date",
 	    "X-Request-Id", "traceparent"};
 
-	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
 		if (text_is(span_str(name), ours[i]))
 			return true;
+	}
 	return text_begins(span_str(name), "Proxy-");
 }
 
 static bool
 is_value(struct span v)
 {
-	for (size_t i = 0; i < v.n; i++)
+	for (size_t i = 0; i < v.n; i++) {
 		if (v.p[i] < 0x20 || v.p[i] == 0x7f)
 			return false;
+	}
 	return true;
 }
 
@@ -80,9 +82,10 @@ answer_header(struct answer *a, const char *name, struct span value)
 static bool
 has_header(const struct answer *a, const char *name)
 {
-	for (unsigned i = 0; i < a->nh; i++)
+	for (unsigned i = 0; i < a->nh; i++) {
 		if (text_is(span_str(a->h[i].name), name))
 			return true;
+	}
 	return false;
 }
 

@@ -117,14 +117,15 @@ body_feed(struct body *b, struct span in, size_t *taken)
 	enum body_say say = BODY_MORE;
 
 	*taken = in.n;
-	if (b->kind == BODY_NONE)
+	if (b->kind == BODY_NONE) {
 		say = BODY_MORE;
-	else if (b->zipped)
+	} else if (b->zipped) {
 		say = feed_zipped(b, in, taken);
-	else if (b->kind == BODY_WHOLE)
+	} else if (b->kind == BODY_WHOLE) {
 		say = collect(b, in);
-	else
+	} else {
 		say = of_lines(ndjson_feed(b->lines, in, taken));
+	}
 	b->in += *taken;
 	return say;
 }

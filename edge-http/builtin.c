@@ -14,7 +14,7 @@
 #include "proto/topic.h"
 
 /* edge-http/api.json, linked in. */
-extern const char api_json[], api_json_end[];
+extern const char api_json[];
 
 void
 builtin_init(struct builtin *b)
@@ -26,7 +26,7 @@ builtin_init(struct builtin *b)
 	buf_init(&b->mp, LIMIT_DESC);
 	notes_init(&notes);
 	b->routes = routes_new();
-	if (json_to_mp(span_of(api_json, (size_t)(api_json_end - api_json)), &b->mp, &err) != 0 ||
+	if (json_to_mp(span_str(api_json), &b->mp, &err) != 0 ||
 	    doc_parse(&b->doc, buf_span(&b->mp)) != 0)
 		die(EXIT_NORESTART, "api.json, line %d: %s", err.line, err.text);
 	f.api = &b->doc.root;
@@ -142,13 +142,14 @@ publish(struct http_req *r)
 {
 	struct span topic = r->value[0];
 
-	if (!topic_is_valid(topic))
+	if (!topic_is_valid(topic)) {
 		http_fail(
 		    r, ERR_BAD_TOPIC, "a topic is 1 to 16 tokens of [A-Za-z0-9_-] joined by dots");
-	else if (topic_is_sys(topic))
+	} else if (topic_is_sys(topic)) {
 		http_fail(r, ERR_DENIED, "sys.* is the broker's own");
-	else
+	} else {
 		call_publish(r, topic, payload(r));
+	}
 }
 
 /* What only looks.  The last three also under a process's name. */
@@ -191,10 +192,11 @@ request(struct http_req *r)
 	buf_init(&map, LIMIT_FRAME);
 	if (request_body(&in, &map, &f) == REQUEST_OK && doc_parse(&d, buf_span(&map)) == 0)
 		ttl = doc_i64(&d.root, "ttl", 0);
-	if (ttl >= 1 && ttl <= LIMIT_TTL_MS)
+	if (ttl >= 1 && ttl <= LIMIT_TTL_MS) {
 		call_request(r, topic, ttl, payload(r));
-	else
+	} else {
 		http_fail(r, ERR_INVALID, "/ttl: expected an integer within 1 and 3600000");
+	}
 	doc_fini(&d);
 	buf_fini(&map);
 	faults_fini(&f);
@@ -218,9 +220,10 @@ static const struct {
 static int
 find(const struct routes_op *op)
 {
-	for (size_t i = 0; i < sizeof OPS / sizeof OPS[0]; i++)
+	for (size_t i = 0; i < sizeof OPS / sizeof OPS[0]; i++) {
 		if (strcmp(op->topic, OPS[i].topic) == 0)
 			return (int)i;
+	}
 	return -1;
 }
 
@@ -229,10 +232,11 @@ builtin_run(struct http_req *r)
 {
 	int i = find(r->op);
 
-	if (i >= 0)
+	if (i >= 0) {
 		OPS[i].run(r);
-	else
+	} else {
 		http_fail(r, ERR_INTERNAL, "an operation of api.json has no code");
+	}
 }
 
 bool

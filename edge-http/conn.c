@@ -263,10 +263,11 @@ conn_sweep(struct shard *sh, int64_t now_ms)
 				conn_end(c);
 			continue;
 		}
-		if (c->req == NULL && (sh->draining || (c->look && is_over(c))))
+		if (c->req == NULL && (sh->draining || (c->look && is_over(c)))) {
 			conn_end(c);
-		else if (c->deadline_ms && now_ms >= c->deadline_ms)
+		} else if (c->deadline_ms && now_ms >= c->deadline_ms) {
 			too_slow(c);
+		}
 	}
 	LIST_EACH (g, &sh->lingering, struct leftover, node) {
 		if (now_ms >= g->deadline_ms)

@@ -50,9 +50,10 @@ child(const msgpack_object *o, struct span token)
 {
 	if (o->type != MSGPACK_OBJECT_MAP)
 		return NULL;
-	for (uint32_t i = 0; i < o->via.map.size; i++)
+	for (uint32_t i = 0; i < o->via.map.size; i++) {
 		if (token_is(token, doc_span(&o->via.map.ptr[i].key)))
 			return &o->via.map.ptr[i].val;
+	}
 	return NULL;
 }
 
@@ -90,9 +91,10 @@ schema_type(const msgpack_object *schema)
 	const msgpack_object *t = doc_get(schema, "type");
 
 	if (t && t->type == MSGPACK_OBJECT_ARRAY) {
-		for (uint32_t i = 0; i < t->via.array.size; i++)
+		for (uint32_t i = 0; i < t->via.array.size; i++) {
 			if (!span_is(doc_span(&t->via.array.ptr[i]), "null"))
 				return type_of(doc_span(&t->via.array.ptr[i]));
+		}
 		return ROUTES_STR;
 	}
 	return type_of(doc_span(t));
@@ -116,9 +118,10 @@ place_of(const struct route *r, struct span name)
 static struct routes_param *
 param_find(struct routes_op *op, struct span name)
 {
-	for (size_t i = 0; i < op->nparams; i++)
+	for (size_t i = 0; i < op->nparams; i++) {
 		if (span_is(name, op->params[i].name))
 			return &op->params[i];
+	}
 	return NULL;
 }
 
@@ -199,10 +202,11 @@ params_implied(struct reading *rd)
 		struct span name = span_str(r->seg[i].name);
 		const struct routes_param *have = name.p ? param_find(rd->out, name) : NULL;
 
-		if (name.p && have == NULL)
+		if (name.p && have == NULL) {
 			(void)param_new(rd, name, place_of(r, name));
-		else if (have && have->place < 0)
+		} else if (have && have->place < 0) {
 			fail(rd, "a query parameter has the name of a path parameter");
+		}
 	}
 }
 
@@ -227,10 +231,11 @@ body_read(struct reading *rd)
 	for (uint32_t i = 0; i < content->via.map.size; i++) {
 		struct span t = media_type(doc_span(&content->via.map.ptr[i].key));
 
-		if (t.n == 0)
+		if (t.n == 0) {
 			fail(rd, "a media type of the requestBody is none");
-		else
+		} else {
 			op->types[op->ntypes++] = span_dup(t);
+		}
 	}
 }
 
@@ -241,18 +246,20 @@ status_of(const msgpack_object *responses)
 
 	if (responses == NULL || responses->type != MSGPACK_OBJECT_MAP)
 		return 200;
-	for (uint32_t i = 0; i < responses->via.map.size; i++)
+	for (uint32_t i = 0; i < responses->via.map.size; i++) {
 		if (str_i64(doc_span(&responses->via.map.ptr[i].key), 200, 299, &n) == 0)
 			return (int)n;
+	}
 	return 200;
 }
 
 static bool
 has_type(const struct routes_op *op, const char *type)
 {
-	for (size_t i = 0; i < op->ntypes; i++)
+	for (size_t i = 0; i < op->ntypes; i++) {
 		if (text_is(span_str(op->types[i]), type))
 			return true;
+	}
 	return false;
 }
 
@@ -267,9 +274,10 @@ names_check(struct reading *rd)
 		return;
 	if (body && param_find(op, span_str("body")))
 		fail(rd, "a parameter is called `body`, where the request body goes");
-	for (size_t i = 0; op->stream && i < sizeof of_stream / sizeof *of_stream; i++)
+	for (size_t i = 0; op->stream && i < sizeof of_stream / sizeof *of_stream; i++) {
 		if (param_find(op, span_str(of_stream[i])))
 			fail(rd, "a parameter of a stream is called like what comes with a chunk");
+	}
 }
 
 static void
@@ -282,10 +290,11 @@ way_read(struct reading *rd, const msgpack_object *way)
 	op->again = op->method == ROUTES_GET || doc_bool(way, "again", false);
 	op->safe = op->method == ROUTES_GET && doc_bool(way, "safe", false);
 	op->stream = doc_bool(way, "stream", false);
-	if (!topic_is_valid(topic) || topic_is_sys(topic))
+	if (!topic_is_valid(topic) || topic_is_sys(topic)) {
 		fail(rd, "x-taxiway.topic is no topic that a service may serve");
-	else
+	} else {
 		op->topic = span_dup(topic);
+	}
 	if (op->ttl_ms < 1 || op->ttl_ms > LIMIT_TTL_MS)
 		fail(rd, "x-taxiway.ttl is not within 1 and 3600000 ms");
 }
@@ -363,14 +372,16 @@ fragment_add(struct routes *t, const struct fragment *f, fragment_may_fn *may, v
 		if (item->type != MSGPACK_OBJECT_MAP)
 			continue;
 		if (path_copy(path, sizeof path, doc_span(&paths->via.map.ptr[i].key))) {
-			if (!f->builtin && routes_is_reserved(path))
+			if (!f->builtin && routes_is_reserved(path)) {
 				why = "the path belongs to the edge itself";
-			else if (may == NULL || may(arg, f->service, path, &why))
+			} else if (may == NULL || may(arg, f->service, path, &why)) {
 				r = routes_path(t, path, f->service, &why);
+			}
 		}
-		if (r)
+		if (r) {
 			item_add(r, f, item, notes);
-		else if (why)
+		} else if (why) {
 			notes_add(notes, f->service, path, why);
+		}
 	}
 }

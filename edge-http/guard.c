@@ -40,9 +40,10 @@ is_known(const struct guard *g, struct span host)
 {
 	struct span name = guard_name(host);
 
-	for (unsigned i = 0; i < g->nhosts; i++)
+	for (unsigned i = 0; i < g->nhosts; i++) {
 		if (text_same(g->hosts[i], name))
 			return true;
+	}
 	return false;
 }
 

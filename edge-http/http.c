@@ -241,10 +241,11 @@ finish_body(struct http_req *r, size_t *n)
 		return send_chunk(r, false, n);
 	if (say == BODY_DONE && r->body.kind == BODY_LINES)
 		return send_chunk(r, true, n);
-	if (say == BODY_DONE)
+	if (say == BODY_DONE) {
 		call_run(r);
-	else
+	} else {
 		refuse_body(r, say);
+	}
 	drop_body(r);
 	if (r->answer.status == 0) {
 		http_suspend(r);
@@ -315,10 +316,11 @@ begin(struct http_req *r, const char *method)
 		return MHD_YES;
 	}
 	r->unread = intake_has_body(r);
-	if (r->unread)
+	if (r->unread) {
 		conn_body_begins(r->conn);
-	else
+	} else {
 		r->conn->deadline_ms = 0;
+	}
 	if (r->answer.status == 0) {
 		r->phase = HTTP_BODY;
 		return MHD_YES;
@@ -331,6 +333,7 @@ begin(struct http_req *r, const char *method)
 	return MHD_YES;
 }
 
+/* The number of parameters is libmicrohttpd's: NOLINTBEGIN(readability-function-size) */
 enum MHD_Result
 http_on_access(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
     const char *version, const char *data, size_t *n, void **ctx)
@@ -355,6 +358,7 @@ http_on_access(void *cls, struct MHD_Connection *mhd, const char *url, const cha
 	}
 	return MHD_NO;
 }
+/* NOLINTEND(readability-function-size) */
 
 void
 http_refuse_length(struct shard *sh)
@@ -372,10 +376,11 @@ http_refuse_length(struct shard *sh)
 		if (text == NULL || str_u64(span_str(text), UINT64_MAX, &n) == 0)
 			continue;
 		intake_identify(r);
-		if (text[0] && text[strspn(text, "0123456789")] == '\0')
+		if (text[0] && text[strspn(text, "0123456789")] == '\0') {
 			http_fail(r, ERR_TOO_BIG, "Content-Length is over every limit");
-		else
+		} else {
 			http_fail_status(r, 400, "Content-Length is no number of bytes");
+		}
 		conn_refuse(c, r->answer.status, "Refused", buf_span(&r->answer.body));
 	}
 }
@@ -386,15 +391,17 @@ log_request(struct http_req *r, int status, int64_t us)
 	struct shard *sh = r->sh;
 	const char *route = r->route ? r->route->path : "";
 
-	if (status >= 500 && log_allow(&sh->fail_lines, us / 1000 + r->started_us / 1000, 5))
+	if (status >= 500 && log_allow(&sh->fail_lines, us / 1000 + r->started_us / 1000, 5)) {
 		log_warn("request_failed", LOG_ID("id", r->root), LOG_S("method", r->method),
 		    LOG_S("route", route), LOG_I("status", status), LOG_I("ms", us / 1000),
 		    LOG_U("suppressed", sh->fail_lines.last));
-	if (sh->edge->conf.access_log)
+	}
+	if (sh->edge->conf.access_log) {
 		log_info("access", LOG_ID("id", r->root), LOG_S("method", r->method),
 		    LOG_B("target", buf_span(&r->raw)), LOG_S("route", route),
 		    LOG_I("status", status), LOG_I("us", us), LOG_U("in", r->body.in),
 		    LOG_U("out", r->out));
+	}
 }
 
 static void
@@ -454,9 +461,10 @@ sweep_batch(struct http_req **v, struct pollfd *fds, nfds_t n)
 {
 	if (poll(fds, n, 0) <= 0)
 		return;
-	for (nfds_t i = 0; i < n; i++)
+	for (nfds_t i = 0; i < n; i++) {
 		if (fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR))
 			call_abandon(v[i]);
+	}
 }
 
 /* libmicrohttpd does not look at a suspended connection, so its end is looked for here. */

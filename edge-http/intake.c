@@ -86,16 +86,17 @@ frame_is_clear(struct http_req *r)
 	const struct http_head *h = &r->h;
 	const char *why = NULL;
 
-	if (h->bad_name) /* "Content-Length : 5" is a length to some */
+	if (h->bad_name) { /* "Content-Length : 5" is a length to some */
 		why = "a header has a space in its name";
-	else if (h->nte > 1 || (h->nte && !text_is(text_trim(h->te), "chunked")))
+	} else if (h->nte > 1 || (h->nte && !text_is(text_trim(h->te), "chunked"))) {
 		why = "Transfer-Encoding is not chunked alone";
-	else if (h->nte && h->nlength)
+	} else if (h->nte && h->nlength) {
 		why = "both Transfer-Encoding and Content-Length are given";
-	else if (h->nlength > 1)
+	} else if (h->nlength > 1) {
 		why = "Content-Length is given more than once";
-	else if (h->nhost > 1)
+	} else if (h->nhost > 1) {
 		why = "Host is given more than once";
+	}
 	if (why == NULL)
 		return true;
 	r->must_close = true;
@@ -144,10 +145,11 @@ is_guarded(struct http_req *r)
 	if (say == GUARD_OK)
 		return false;
 	metrics_add(r->sh->m, METRICS_GUARD, 1);
-	if (say == GUARD_NO_HOST)
+	if (say == GUARD_NO_HOST) {
 		http_fail_status(r, 400, guard_text(say));
-	else
+	} else {
 		http_fail(r, ERR_DENIED, guard_text(say));
+	}
 	return true;
 }
 
@@ -233,9 +235,10 @@ type_is_taken(struct http_req *r, enum body_kind *kind)
 	} else {
 		r->as_json = media_is_json(type);
 		declared = declared && r->as_json;
-		for (size_t i = 0; i < op->ntypes; i++)
+		for (size_t i = 0; i < op->ntypes; i++) {
 			declared |= media_match(op->types[i], type) ||
 				    (r->as_json && media_is_json(span_str(op->types[i])));
+		}
 		if (declared && op->stream && text_is(type, "application/x-ndjson"))
 			*kind = BODY_LINES;
 	}
@@ -331,10 +334,11 @@ intake(struct http_req *r)
 	}
 	if (is_guarded(r) || is_stranger(r))
 		return;
-	if (match.bad)
+	if (match.bad) {
 		http_fail_status(r, 400, "the path has a broken escape, or too many segments");
-	else if (r->op == NULL)
+	} else if (r->op == NULL) {
 		refuse_route(r);
-	else if (take_key(r))
+	} else if (take_key(r)) {
 		open_body(r);
+	}
 }

@@ -6,12 +6,12 @@
 
 /* "127.0.0.1:8080", "[::1]:8080", "localhost:0": 0; *local: it is a loopback address.  -1: no such
  * address. Nothing is opened. */
-int listen_check(const char *address, bool *local) __attribute__((warn_unused_result));
+int listen_check(const char *text, bool *local) __attribute__((warn_unused_result));
 
 /* `n` sockets on the address; port 0 takes a free one.  0 with fds and the port; -1 with errno.  An
  * address where somebody listens already is EADDRINUSE, although the sockets share it among
  * themselves. */
-int listen_open(const char *address, int *fds, size_t n, unsigned *port)
+int listen_open(const char *text, int *fds, size_t n, unsigned *port)
     __attribute__((warn_unused_result));
 
 #endif

@@ -79,11 +79,12 @@ raise_descriptors(void)
 	if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
 		return;
 	rl.rlim_cur = rl.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &rl) != 0)
+	if (setrlimit(RLIMIT_NOFILE, &rl) != 0) {
 		log_warn("descriptors_not_raised", LOG_ERRNO());
-	else if (rl.rlim_cur < (rlim_t)CONF.max_connections + 64)
+	} else if (rl.rlim_cur < (rlim_t)CONF.max_connections + 64) {
 		log_warn("few_descriptors", LOG_U("limit", rl.rlim_cur),
 		    LOG_I("max_connections", CONF.max_connections));
+	}
 }
 
 static void

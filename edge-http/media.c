@@ -23,9 +23,10 @@ media_match(const char *declared, struct span type)
 		return false;
 	if (strcmp(declared, "*/*") == 0)
 		return true;
-	if (n > 2 && strcmp(declared + n - 2, "/*") == 0)
+	if (n > 2 && strcmp(declared + n - 2, "/*") == 0) {
 		return type.n > n - 1 &&
 		       text_same(span_of(type.p, n - 1), span_of(declared, n - 1));
+	}
 	return text_is(type, declared);
 }
 

@@ -5,7 +5,7 @@
 
 /* The type of a Content-Type without its parameters, trimmed; {NULL, 0} when it is no type/subtype.
  */
-struct span media_type(struct span content_type);
+struct span media_type(struct span ct);
 
 /* `declared` may be "a/b", or a range of RFC 9110, 12.5.1; `type` comes from media_type. */
 bool media_match(const char *declared, struct span type);
@@ -14,10 +14,10 @@ bool media_match(const char *declared, struct span type);
 bool media_is_json(struct span type);
 
 /* charset is absent, utf-8 or us-ascii. */
-bool media_charset_ok(struct span content_type);
+bool media_charset_ok(struct span ct);
 
 /* Does Accept-Encoding allow gzip (named or by "*", with a q above 0)? */
-bool media_accepts_gzip(struct span accept_encoding);
+bool media_accepts_gzip(struct span ae);
 
 /* Worth compressing: text, JSON, XML, CSV and their like. */
 bool media_is_text(struct span type);

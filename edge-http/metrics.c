@@ -49,9 +49,10 @@ metrics_slot(struct metrics *m, const char *method, const char *route)
 	unsigned n = atomic_load_explicit(&m->nslots, RELAXED);
 	struct metrics_slot *s;
 
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		if (strcmp(m->slot[i].route, route) == 0 && strcmp(m->slot[i].method, method) == 0)
 			return &m->slot[i];
+	}
 	if (n == METRICS_SLOTS)
 		return &m->slot[n - 1];
 	s = &m->slot[n];
@@ -121,10 +122,11 @@ metrics_label(struct buf *out, const char *key, struct span value)
 	for (size_t i = 0; i < value.n; i++) {
 		if (value.p[i] == '"' || value.p[i] == '\\')
 			buf_putc(out, '\\');
-		if (value.p[i] == '\n')
+		if (value.p[i] == '\n') {
 			buf_puts(out, "\\n");
-		else
+		} else {
 			buf_putc(out, (char)value.p[i]);
+		}
 	}
 	buf_putc(out, '"');
 }
@@ -166,9 +168,10 @@ sum_slot(struct sum *to, const struct metrics_slot *s)
 static struct sum *
 sum_find(struct sum *v, size_t *n, const struct metrics_slot *s)
 {
-	for (size_t i = 0; i < *n; i++)
+	for (size_t i = 0; i < *n; i++) {
 		if (strcmp(v[i].route, s->route) == 0 && strcmp(v[i].method, s->method) == 0)
 			return &v[i];
+	}
 	v[*n].route = s->route;
 	v[*n].method = s->method;
 	return &v[(*n)++];
@@ -213,11 +216,12 @@ put_histogram(struct buf *out, const struct sum *s)
 		below += s->bucket[b];
 		buf_puts(out, "taxiway_http_request_seconds_bucket{");
 		put_op_labels(out, s);
-		if (b < METRICS_BUCKETS - 1)
+		if (b < METRICS_BUCKETS - 1) {
 			buf_printf(
 			    out, ",le=\"%g\"} %" PRIu64 "\n", (double)BOUNDS[b] / 1e6, below);
-		else
+		} else {
 			buf_printf(out, ",le=\"+Inf\"} %" PRIu64 "\n", below);
+		}
 	}
 	buf_puts(out, "taxiway_http_request_seconds_sum{");
 	put_op_labels(out, s);
@@ -260,9 +264,10 @@ metrics_write(const struct metrics *const *all, size_t n, struct buf *out)
 	put_requests(out, v, have);
 	metrics_head(out, "taxiway_http_request_seconds", "histogram",
 	    "from the first byte of the header to the last of the answer");
-	for (size_t i = 0; i < have; i++)
+	for (size_t i = 0; i < have; i++) {
 		if (v[i].status[0] != 0)
 			put_histogram(out, &v[i]);
+	}
 	put_counts(all, n, out);
 	free(v);
 }

@@ -23,9 +23,10 @@ ndjson_fini(struct ndjson *n)
 static bool
 is_blank(struct span s)
 {
-	for (size_t i = 0; i < s.n; i++)
+	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] != ' ' && s.p[i] != '\t' && s.p[i] != '\r')
 			return false;
+	}
 	return true;
 }
 

@@ -34,9 +34,10 @@ notes_add(struct notes *ns, const char *service, const char *path, const char *w
 bool
 notes_has(const struct notes *ns, const struct note *n)
 {
-	for (size_t i = 0; i < ns->kept; i++)
+	for (size_t i = 0; i < ns->kept; i++) {
 		if (strcmp(ns->v[i].service, n->service) == 0 &&
 		    strcmp(ns->v[i].path, n->path) == 0 && strcmp(ns->v[i].why, n->why) == 0)
 			return true;
+	}
 	return false;
 }

@@ -169,9 +169,10 @@ put(struct writer *w, const msgpack_object *o, unsigned frag)
 static bool
 id_is_used(struct writer *w, struct span id)
 {
-	for (size_t i = 0; i < w->nids; i++)
+	for (size_t i = 0; i < w->nids; i++) {
 		if (span_eq(w->ids[i], id))
 			return true;
+	}
 	w->ids[w->nids++] = id;
 	return false;
 }
@@ -270,10 +271,12 @@ put_paths(struct writer *w, const struct routes *const *tables, size_t ntables)
 		total += tables[t]->n;
 	w->r = xcalloc(total + 1, sizeof(struct route *));
 	w->ids = xcalloc(total * ROUTES_METHODS + 1, sizeof(w->ids[0]));
-	for (size_t t = 0; t < ntables; t++)
-		for (size_t i = 0; i < tables[t]->n; i++)
+	for (size_t t = 0; t < ntables; t++) {
+		for (size_t i = 0; i < tables[t]->n; i++) {
 			if (routes_has_ops(tables[t]->v[i]))
 				w->r[w->nr++] = tables[t]->v[i];
+		}
+	}
 	if (w->nr)
 		qsort(w->r, w->nr, sizeof(struct route *), by_path);
 	mp_put_cstr(&w->mp, "paths");

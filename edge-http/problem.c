@@ -31,9 +31,10 @@ problem_of(enum err code)
 struct problem
 problem_of_status(int status)
 {
-	for (size_t i = 0; i < sizeof OF_STATUS / sizeof OF_STATUS[0]; i++)
+	for (size_t i = 0; i < sizeof OF_STATUS / sizeof OF_STATUS[0]; i++) {
 		if (OF_STATUS[i].status == status)
 			return OF_STATUS[i];
+	}
 	return problem_of(ERR_INTERNAL);
 }
 
@@ -43,9 +44,10 @@ is_own(struct span key)
 	static const char *const own[] = {
 	    "type", "title", "status", "detail", "instance", "retryable", "retry", "code"};
 
-	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
 		if (span_is(key, own[i]))
 			return true;
+	}
 	return false;
 }
 

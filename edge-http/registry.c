@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "base/die.h"
 #include "base/str.h"
@@ -25,7 +24,6 @@ struct entry {
 
 struct claim {
 	char *shape, *path, *name;
-	UT_hash_handle hh;
 };
 
 struct registry {
@@ -35,8 +33,9 @@ struct registry {
 	size_t n;
 	char **names;
 	size_t nnames;
-	struct claim *claims; /* by shape */
-	struct notes notes;   /* of reading: fragments that are no JSON */
+	struct claim *claims; /* one a shape */
+	size_t nclaims, cap;
+	struct notes notes; /* of reading: fragments that are no JSON */
 	char why[160];
 };
 
@@ -115,10 +114,11 @@ choose(struct registry *r)
 			best++;
 		if (best == end)
 			best = i;
-		for (size_t k = i; k < end; k++)
+		for (size_t k = i; k < end; k++) {
 			r->v[k].shown =
 			    r->v[k].live == r->v[best].live &&
 			    registry_version_cmp(r->v[k].version, r->v[best].version) == 0;
+		}
 		r->names[r->nnames++] = r->v[i].name;
 		i = end;
 	}
@@ -150,18 +150,49 @@ api_read(struct registry *r, struct entry *e)
 		e->map = &e->doc.root;
 }
 
-static struct claim *
-claim_of(const struct registry *r, const char *path)
+/* NULL when the path is no template; else the caller frees it. */
+static char *
+shape_of(const char *path)
 {
-	struct claim *c = NULL;
-	const char *why;
 	struct buf shape;
+	const char *why;
+	char *text = NULL;
 
 	buf_init(&shape, LIMIT_HEADER);
 	if (routes_shape(path, &shape, &why) == 0)
-		HASH_FIND_STR(r->claims, buf_cstr(&shape), c);
+		text = xstrdup(buf_cstr(&shape));
 	buf_fini(&shape);
+	return text;
+}
+
+static struct claim *
+claim_find(const struct registry *r, const char *shape)
+{
+	for (size_t i = 0; shape && i < r->nclaims; i++) {
+		if (strcmp(r->claims[i].shape, shape) == 0)
+			return &r->claims[i];
+	}
+	return NULL;
+}
+
+static struct claim *
+claim_of(const struct registry *r, const char *path)
+{
+	char *shape = shape_of(path);
+	struct claim *c = claim_find(r, shape);
+
+	free(shape);
 	return c;
+}
+
+static void
+claim_add(struct registry *r, const char *path, const char *owner)
+{
+	if (r->nclaims == r->cap) {
+		r->cap = r->cap ? r->cap * 2 : 32;
+		r->claims = xrealloc(r->claims, r->cap * sizeof(r->claims[0]));
+	}
+	r->claims[r->nclaims++] = (struct claim){shape_of(path), xstrdup(path), xstrdup(owner)};
 }
 
 /* Two services may have claimed one shape under two parameter names, in one instant: the path that
@@ -169,28 +200,18 @@ claim_of(const struct registry *r, const char *path)
 void
 registry_claimed(struct registry *r, const char *path, const char *owner)
 {
-	struct claim *c = claim_of(r, path);
-	const char *why;
-	struct buf shape;
+	char *shape = shape_of(path);
+	struct claim *c = claim_find(r, shape);
 
-	if (c && strcmp(c->path, path) <= 0)
+	if (shape && c == NULL)
+		claim_add(r, path, owner);
+	free(shape);
+	if (c == NULL || strcmp(c->path, path) <= 0)
 		return;
-	if (c) {
-		free(c->path);
-		free(c->name);
-		c->path = xstrdup(path);
-		c->name = xstrdup(owner);
-		return;
-	}
-	buf_init(&shape, LIMIT_HEADER);
-	if (routes_shape(path, &shape, &why) == 0) {
-		c = xcalloc(1, sizeof *c);
-		c->shape = xstrdup(buf_cstr(&shape));
-		c->path = xstrdup(path);
-		c->name = xstrdup(owner);
-		HASH_ADD_KEYPTR(hh, r->claims, c->shape, strlen(c->shape), c);
-	}
-	buf_fini(&shape);
+	free(c->path);
+	free(c->name);
+	c->path = xstrdup(path);
+	c->name = xstrdup(owner);
 }
 
 static void
@@ -241,21 +262,18 @@ fail:
 void
 registry_free(struct registry *r)
 {
-	struct claim *c, *next;
-
 	if (r == NULL)
 		return;
 	for (size_t i = 0; i < r->n; i++) {
 		doc_fini(&r->v[i].doc);
 		buf_fini(&r->v[i].mp);
 	}
-	HASH_ITER (hh, r->claims, c, next) {
-		HASH_DEL(r->claims, c);
-		free(c->shape);
-		free(c->path);
-		free(c->name);
-		free(c);
+	for (size_t i = 0; i < r->nclaims; i++) {
+		free(r->claims[i].shape);
+		free(r->claims[i].path);
+		free(r->claims[i].name);
 	}
+	free(r->claims);
 	notes_fini(&r->notes);
 	free(r->v);
 	free(r->names);
@@ -320,9 +338,8 @@ may(void *arg, const char *service, const char *path, const char **why)
 static void
 orphans_add(struct registry *r, struct routes *t)
 {
-	struct claim *c, *next;
-
-	HASH_ITER (hh, r->claims, c, next) {
+	for (size_t i = 0; i < r->nclaims; i++) {
+		const struct claim *c = &r->claims[i];
 		const char *why;
 		struct route *route = NULL;
 
@@ -343,9 +360,10 @@ registry_build(struct registry *r, const struct registry_own *own, struct regist
 	out->routes = routes_new();
 	notes_init(&out->notes);
 	buf_init(&out->openapi, OPENAPI_MAX);
-	for (size_t i = 0; i < r->notes.kept; i++)
+	for (size_t i = 0; i < r->notes.kept; i++) {
 		notes_add(
 		    &out->notes, r->notes.v[i].service, r->notes.v[i].path, r->notes.v[i].why);
+	}
 	frags[0] = (struct openapi_fragment){"edge-http", own->api, true};
 	for (size_t i = 0; i < r->n; i++) {
 		struct fragment f = {

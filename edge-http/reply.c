@@ -81,9 +81,10 @@ read_zipped(void *cls, uint64_t pos, char *to, size_t max)
 	s->z.avail_out = max > INT_MAX ? INT_MAX : (uInt)max;
 	max = s->z.avail_out;
 	rc = deflate(&s->z, Z_FINISH);
-	if (max == s->z.avail_out)
+	if (max == s->z.avail_out) {
 		return rc == Z_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM
 					  : MHD_CONTENT_READER_END_WITH_ERROR;
+	}
 	return (ssize_t)(max - s->z.avail_out);
 }
 
@@ -231,9 +232,10 @@ response_of(struct http_req *r)
 	struct MHD_Response *res;
 	bool zip = false;
 
-	if (r->stream)
+	if (r->stream) {
 		return MHD_create_response_from_callback(
 		    MHD_SIZE_UNKNOWN, BLOCK, read_stream, r->stream, NULL);
+	}
 	r->out = a->body.n;
 	if (a->body.n <= GZIP_FROM || !media_is_text(type))
 		return plain(&a->body);
@@ -267,9 +269,10 @@ put_headers(struct http_req *r, struct MHD_Response *res)
 	if (r->trace[0])
 		(void)MHD_add_response_header(res, "traceparent", r->trace);
 	(void)MHD_add_response_header(res, "X-Content-Type-Options", "nosniff");
-	for (unsigned i = 0; i < a->nh; i++)
+	for (unsigned i = 0; i < a->nh; i++) {
 		if (MHD_add_response_header(res, a->h[i].name, a->h[i].value) == MHD_NO)
 			metrics_add(r->sh->m, METRICS_BAD_HEADER, 1);
+	}
 	if (r->sh->draining || r->must_close)
 		(void)MHD_add_response_header(res, "Connection", "close");
 }

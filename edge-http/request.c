@@ -37,14 +37,15 @@ put_number(struct buf *b, struct span s, bool whole)
 	uint64_t u;
 	double d;
 
-	if (str_i64(s, INT64_MIN, INT64_MAX, &i) == 0)
+	if (str_i64(s, INT64_MIN, INT64_MAX, &i) == 0) {
 		mp_put_i64(b, i);
-	else if (str_u64(s, UINT64_MAX, &u) == 0)
+	} else if (str_u64(s, UINT64_MAX, &u) == 0) {
 		mp_put_u64(b, u);
-	else if (!whole && str_double(s, &d) == 0 && isfinite(d))
+	} else if (!whole && str_double(s, &d) == 0 && isfinite(d)) {
 		mp_put_double(b, d);
-	else
+	} else {
 		return false;
+	}
 	return true;
 }
 
@@ -86,10 +87,11 @@ put_query(struct writing *w, const struct routes_param *p, bool *found)
 		buf_reset(&w->text);
 		if (target_decode(value, true, &w->text) != 0)
 			return REQUEST_UNREADABLE;
-		if (*found)
+		if (*found) {
 			fault(w, p, "given more than once");
-		else
+		} else {
 			put_value(w, p, buf_span(&w->text));
+		}
 		*found = true;
 	}
 	return REQUEST_OK;
@@ -208,18 +210,20 @@ request_digest(uint8_t dig[DIGEST_BYTES], const char *method, struct span target
 static bool
 is_hex(const uint8_t *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f')))
 			return false;
+	}
 	return true;
 }
 
 static bool
 is_zero(const uint8_t *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		if (p[i] != '0')
 			return false;
+	}
 	return true;
 }
 
@@ -260,10 +264,11 @@ request_trace(struct span incoming, const uint8_t root[16], const uint8_t span_i
 
 	memcpy(to, "00-", 3);
 	to += 3;
-	if (known)
+	if (known) {
 		memcpy(to, incoming.p + 3, 32);
-	else
+	} else {
 		(void)put_hex(to, root, 16);
+	}
 	to += 32;
 	*to++ = '-';
 	to = put_hex(to, span_id, 8);

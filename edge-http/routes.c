@@ -12,9 +12,10 @@ static const char *const METHODS[ROUTES_METHODS] = {"GET", "POST", "PUT", "PATCH
 int
 routes_method_of(const char *name)
 {
-	for (int i = 0; i < ROUTES_METHODS; i++)
+	for (int i = 0; i < ROUTES_METHODS; i++) {
 		if (strcasecmp(name, METHODS[i]) == 0)
 			return i;
+	}
 	return -1;
 }
 
@@ -115,9 +116,10 @@ seg_parse(struct span s, struct routes_seg *seg)
 static bool
 is_repeated(const struct route *r, const char *name)
 {
-	for (unsigned i = 0; name && i < r->nseg; i++)
+	for (unsigned i = 0; name && i < r->nseg; i++) {
 		if (r->seg[i].name && strcmp(r->seg[i].name, name) == 0)
 			return true;
+	}
 	return false;
 }
 
@@ -220,7 +222,7 @@ routes_path(struct routes *t, const char *path, const char *service, const char 
 	}
 	if (t->n == t->cap) {
 		t->cap = t->cap ? t->cap * 2 : 16;
-		t->v = xrealloc(t->v, t->cap * sizeof(t->v[0]));
+		t->v = xrealloc(t->v, t->cap * sizeof(struct route *));
 	}
 	t->v[t->n++] = r;
 	return r;
@@ -267,9 +269,10 @@ by_specific(const void *pa, const void *pb)
 	for (unsigned i = 0; i < a->nseg; i++) {
 		int d = openness(&a->seg[i]) - openness(&b->seg[i]);
 
-		if (d == 0 && a->seg[i].name) /* longer surroundings first */
+		if (d == 0 && a->seg[i].name) { /* longer surroundings first */
 			d = (int)strlen(b->seg[i].head) + (int)strlen(b->seg[i].tail) -
 			    (int)strlen(a->seg[i].head) - (int)strlen(a->seg[i].tail);
+		}
 		if (d != 0)
 			return d;
 	}
@@ -279,9 +282,10 @@ by_specific(const void *pa, const void *pb)
 bool
 routes_has_ops(const struct route *r)
 {
-	for (int m = 0; m < ROUTES_METHODS; m++)
+	for (int m = 0; m < ROUTES_METHODS; m++) {
 		if (r->ops[m])
 			return true;
+	}
 	return false;
 }
 
@@ -301,16 +305,18 @@ routes_seal(struct routes *t)
 	}
 	t->n = kept;
 	if (t->n)
-		qsort(t->v, t->n, sizeof(t->v[0]), by_specific);
+		qsort(t->v, t->n, sizeof(struct route *), by_specific);
 }
 
 void
 routes_forget(struct routes *t)
 {
-	for (size_t i = 0; i < t->n; i++)
-		for (int m = 0; m < ROUTES_METHODS; m++)
+	for (size_t i = 0; i < t->n; i++) {
+		for (int m = 0; m < ROUTES_METHODS; m++) {
 			if (t->v[i]->ops[m])
 				t->v[i]->ops[m]->src = t->v[i]->ops[m]->item = NULL;
+		}
+	}
 }
 
 /* The segments of a request's path, decoded into scratch.  Their number, or -1. */
@@ -397,9 +403,10 @@ routes_allow(const struct route *r, struct buf *out)
 	} order[] = {{ROUTES_DELETE, "DELETE, "}, {ROUTES_GET, "GET, HEAD, "},
 	    {ROUTES_PATCH, "PATCH, "}, {ROUTES_POST, "POST, "}, {ROUTES_PUT, "PUT, "}};
 
-	for (size_t i = 0; i < sizeof order / sizeof order[0]; i++)
+	for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
 		if (r->ops[order[i].m])
 			buf_puts(out, order[i].text);
+	}
 	buf_puts(out, "OPTIONS");
 }
 
@@ -410,8 +417,9 @@ routes_is_reserved(const char *path)
 	    "/openapi.json", "/ws", "/bus", "/ui"};
 	size_t n = strcspn(path + (path[0] == '/'), "/") + (path[0] == '/');
 
-	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
 		if (strlen(own[i]) == n && strncmp(own[i], path, n) == 0)
 			return i > 0 || path[n] == '\0';
+	}
 	return false;
 }

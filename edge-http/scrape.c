@@ -90,12 +90,13 @@ on_answer(void *arg, const struct env *e)
 	struct doc d = {0};
 	bool known = e->verb == ENV_REP && doc_parse(&d, e->body) == 0;
 
-	if (q == &s->v[0])
+	if (q == &s->v[0]) {
 		scrape_text_broker(known ? &d.root : NULL, &q->text);
-	else if (q == &s->v[1] && known)
+	} else if (q == &s->v[1] && known) {
 		scrape_text_groups(&d.root, &q->text);
-	else if (known)
+	} else if (known) {
 		scrape_text_process(span_str(q->name), &d.root, &q->text);
+	}
 	doc_fini(&d);
 	s->open--;
 	end(s);
@@ -111,10 +112,11 @@ ask(struct scrape *s, const char *topic, const char *name)
 	buf_init(&q->text, TEXT_MAX_BYTES);
 	env_init(&e, ENV_REQ, span_str(topic), NULL);
 	if (shard_bus_is_up(s->r->sh) &&
-	    client_call(s->r->sh->client, &e, SCRAPE_MS, on_answer, q) == ERR_OK)
+	    client_call(s->r->sh->client, &e, SCRAPE_MS, on_answer, q) == ERR_OK) {
 		s->open++;
-	else if (q == &s->v[0])
+	} else if (q == &s->v[0]) {
 		scrape_text_broker(NULL, &q->text);
+	}
 }
 
 void

@@ -114,10 +114,11 @@ scrape_text_groups(const msgpack_object *answer, struct buf *out)
 				continue;
 			buf_printf(out, "%s{", GROUP[k].name);
 			metrics_label(out, "group", doc_str(g, "group"));
-			if (GROUP[k].scale > 1)
+			if (GROUP[k].scale > 1) {
 				buf_printf(out, "} %.3f\n", (double)v / GROUP[k].scale);
-			else
+			} else {
 				buf_printf(out, "} %" PRId64 "\n", v);
+			}
 		}
 	}
 }

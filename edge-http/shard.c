@@ -26,10 +26,11 @@ run(void *arg)
 	(void)MHD_run(sh->mhd);
 	if (MHD_get_timeout(sh->mhd, &ms) != MHD_YES)
 		return;
-	if (ms == 0)
+	if (ms == 0) {
 		shard_kick(sh);
-	else
+	} else {
 		loop_timer(sh->loop, &sh->run_timer, loop_now(sh->loop) + (int64_t)ms);
+	}
 }
 
 void
@@ -111,10 +112,12 @@ set_slots(struct shard *sh, struct routes *t)
 		struct route *r = t->v[i];
 
 		r->slot = metrics_slot(sh->m, "other", r->path);
-		for (int m = 0; m < ROUTES_METHODS; m++)
-			if (r->ops[m])
+		for (int m = 0; m < ROUTES_METHODS; m++) {
+			if (r->ops[m]) {
 				r->ops[m]->slot = metrics_slot(
 				    sh->m, routes_method_name((enum routes_method)m), r->path);
+			}
+		}
 	}
 }
 
@@ -183,10 +186,12 @@ shard_attach(struct shard *sh, struct client *c, struct worker *w)
 static void
 log_new_notes(const struct shard *sh, const struct notes *ns)
 {
-	for (size_t i = 0; sh->index == 0 && i < ns->kept; i++)
-		if (!notes_has(&sh->notes, &ns->v[i]))
+	for (size_t i = 0; sh->index == 0 && i < ns->kept; i++) {
+		if (!notes_has(&sh->notes, &ns->v[i])) {
 			log_warn("announcement_refused", LOG_S("service", ns->v[i].service),
 			    LOG_S("path", ns->v[i].path), LOG_S("why", ns->v[i].why));
+		}
+	}
 }
 
 void

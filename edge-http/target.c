@@ -9,9 +9,10 @@ target_split(struct span raw, struct target *t)
 	struct span rest = raw;
 
 	*t = (struct target){0};
-	for (size_t i = 0; i < raw.n; i++)
+	for (size_t i = 0; i < raw.n; i++) {
 		if (raw.p[i] <= ' ' || raw.p[i] == 0x7f)
 			return -1;
+	}
 	if (text_begins(raw, "http://") || text_begins(raw, "https://")) {
 		size_t skip = text_begins(raw, "https://") ? 8 : 7, n = 0;
 

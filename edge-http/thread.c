@@ -24,10 +24,11 @@ on_drain_poll(struct timer *timer)
 {
 	struct thread *t = LIST_ITEM(timer, struct thread, drain_poll);
 
-	if (shard_is_idle(t->sh))
+	if (shard_is_idle(t->sh)) {
 		atomic_fetch_add(&t->edge->idle, 1);
-	else
+	} else {
 		loop_timer(t->loop, timer, loop_now(t->loop) + DRAIN_POLL_MS);
+	}
 }
 
 static void

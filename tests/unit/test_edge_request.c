@@ -256,7 +256,8 @@ errors(void)
 	CHECK_STR(buf_cstr(&a.body), want);
 	CHECK(a.nh == 0);
 	answer_err(&a, &e, &stream);
-	CHECK(strstr(buf_cstr(&a.body), "\"stored\":4096,\"errors\":[{\"pointer\":\"/x\"}]}") != NULL);
+	CHECK(strstr(buf_cstr(&a.body), "\"stored\":4096,\"errors\":[{\"pointer\":\"/x\"}]}") !=
+	      NULL);
 	e.has = 0;
 	env_set_s(&e, ENV_M_CODE, span_str("NO_WORKERS"));
 	answer_err(&a, &e, &plain);
