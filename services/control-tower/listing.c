@@ -194,8 +194,6 @@ listing_on_request(void *arg, struct worker_msg *m)
 	faults_init(&f);
 	if (read_filter(&filter, &d.root, &f) != 0) {
 		tower_fail_faults(m, &f);
-	} else if (!pg_is_up(t->reads)) {
-		worker_fail(m, ERR_BUSY, "the database is away");
 	} else {
 		run_query(t, m, &filter);
 	}

@@ -254,11 +254,9 @@ look(struct lookup *l)
 	char uuid[UUID_TEXT + 1];
 	struct pg_param p = {span_str(uuid_text(l->uuid, uuid))};
 
-	if (!pg_is_up(l->t->reads)) {
-		fail(l, ERR_BUSY, "the database is away");
-	} else if (pg_query(l->t->reads, query, &p, 1, on_row, l) != 0) {
+	/* A database that is away for a moment is waited for (main.c's READ_MS). */
+	if (pg_query(l->t->reads, query, &p, 1, on_row, l) != 0)
 		fail(l, ERR_BUSY, "too many queries wait for the database");
-	}
 }
 
 void

@@ -9,7 +9,7 @@
 #include "services/control-tower/report.h"
 #include "services/control-tower/sweep.h"
 
-#define READ_MS 2000
+#define READ_MS 2000 /* for its turn, the database being away included, and then for itself */
 #define WRITE_MS 10000
 
 extern const char api_json[];

@@ -5,11 +5,9 @@
 
 #include "base/clock.h"
 #include "base/die.h"
-#include "base/str.h"
 #include "base/uuid.h"
 #include "proto/digest.h"
 #include "proto/mp.h"
-#include "services/control-tower/plain.h"
 #include "services/control-tower/status.h"
 
 struct report {
@@ -17,29 +15,6 @@ struct report {
 	struct worker_msg *m;
 	uint8_t uuid[16];
 };
-
-/* On whose behalf m came: the principal the edge names, else the identity the broker saw. */
-static void
-find_by(const struct worker_msg *m, char by[STATUS_BY_MAX + 1])
-{
-	struct span raw[] = {env_s(&m->head, ENV_M_AS), env_s(&m->head, ENV_M_FROM)};
-
-	(void)str_copy(by, STATUS_BY_MAX + 1, span_str("unknown"));
-	for (unsigned i = 0; i < 2; i++) {
-		struct doc d;
-
-		if (doc_parse(&d, raw[i]) != 0)
-			continue;
-		struct span s = i == 0 ? doc_str(&d.root, "principal") : doc_span(&d.root);
-		bool found = plain_is_label(s, STATUS_BY_MAX);
-
-		if (found)
-			(void)str_copy(by, STATUS_BY_MAX + 1, s);
-		doc_fini(&d);
-		if (found)
-			return;
-	}
-}
 
 static void
 on_published(void *arg, const struct env *e)
@@ -129,7 +104,7 @@ report_on_status(void *arg, struct worker_msg *m)
 	if (f.n > 0) {
 		tower_fail_faults(m, &f);
 	} else {
-		find_by(m, by);
+		tower_principal(m, by);
 		status_put_body(&s, uuid, by, clock_rfc3339(clock_real_ms(), now), &body);
 		publish(arg, m, "status", uuid, &body);
 	}
@@ -170,7 +145,7 @@ report_on_cancel(void *arg, struct worker_msg *m)
 	if (tower_read_uuid(&d.root, uuid, &f) != 0) {
 		tower_fail_faults(m, &f);
 	} else {
-		find_by(m, by);
+		tower_principal(m, by);
 		put_cancel(&body, uuid, by);
 		publish(arg, m, "cancel", uuid, &body);
 	}

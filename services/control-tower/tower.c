@@ -1,9 +1,11 @@
 #include "services/control-tower/tower.h"
 
 #include "base/log.h"
+#include "base/str.h"
 #include "base/uuid.h"
 #include "proto/doc.h"
 #include "proto/mp.h"
+#include "services/control-tower/plain.h"
 
 int64_t
 tower_left(const struct tower *t, const struct worker_msg *m)
@@ -68,4 +70,26 @@ tower_read_uuid(const msgpack_object *body, uint8_t uuid[16], struct faults *f)
 		return 0;
 	faults_add(f, "/uuid", "expected a UUID of 36 characters");
 	return -1;
+}
+
+void
+tower_principal(const struct worker_msg *m, char by[STATUS_BY_MAX + 1])
+{
+	struct span raw[] = {env_s(&m->head, ENV_M_AS), env_s(&m->head, ENV_M_FROM)};
+
+	(void)str_copy(by, STATUS_BY_MAX + 1, span_str("unknown"));
+	for (unsigned i = 0; i < 2; i++) {
+		struct doc d;
+
+		if (doc_parse(&d, raw[i]) != 0)
+			continue;
+		struct span s = i == 0 ? doc_str(&d.root, "principal") : doc_span(&d.root);
+		bool found = plain_is_label(s, STATUS_BY_MAX);
+
+		if (found)
+			(void)str_copy(by, STATUS_BY_MAX + 1, s);
+		doc_fini(&d);
+		if (found)
+			return;
+	}
 }

@@ -4,6 +4,7 @@
 #include "proto/doc.h"
 #include "proto/faults.h"
 #include "proto/worker.h"
+#include "services/control-tower/status.h"
 #include "store/pg.h"
 
 struct tower {
@@ -26,5 +27,8 @@ void tower_fail_read(struct worker_msg *m, const struct pg_done *d);
 void tower_reply(struct worker_msg *m, const struct buf *body, unsigned status);
 /* The `uuid` of a request's body, with a fault at /uuid when there is none. */
 int tower_read_uuid(const msgpack_object *body, uint8_t uuid[16], struct faults *f);
+
+/* On whose behalf m came: the principal that the edge names, else the identity the broker saw. */
+void tower_principal(const struct worker_msg *m, char by[STATUS_BY_MAX + 1]);
 
 #endif

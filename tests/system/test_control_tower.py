@@ -96,10 +96,32 @@ def test_every_fault_is_named_at_once(tower):
     d = refused(tower.b, "control-tower.triggers.create",
                 {"apiVersion": "x/v1 junk", "protocol": "lower", "spec": [], "uuid": "x", "more": 1, "metadata": {"source": 3}})
     assert pointers(d) == ["/apiVersion", "/metadata/source", "/more", "/plate", "/protocol", "/spec", "/uuid"]
-    for bad in (None, 7, [], "x"):
+    for bad in (None, 7, [], [ONE], "x"):
         refused(tower.b, "control-tower.triggers.create", bad)
     refused(tower.b, "control-tower.triggers.create", b"\xdd\xff\xff\xff\xff", "BAD_ENVELOPE")
     assert tower.b.req("control-tower.triggers.list").body == {"items": [], "next": None}
+
+
+def cloudevent(n, **more):
+    return {"specversion": "1.0", "source": "/lims", "id": f"e{n}", "type": "run.started",
+            "data": {"apiVersion": "x/v1", "protocol": "P", "spec": {"n": n}}, **more}
+
+
+def test_a_cloudevent_is_its_own_idempotency_key(tower):
+    b = tower.b
+    first = b.req("control-tower.triggers.create", cloudevent(1, subject="run 7"))
+    again = b.req("control-tower.triggers.create", cloudevent(1, subject="run 7", time="2026-11-21T00:00:00Z"))
+    assert again.body["uuid"] == first.body["uuid"] and again.meta["headers"]["Idempotency-Replayed"] == "true"
+    assert get(b, first.body["uuid"])["metadata"] == {"source": "/lims", "spec": {"id": "e1", "type": "run.started", "subject": "run 7"}}
+    refused(b, "control-tower.triggers.create", {**cloudevent(1), "data": {**cloudevent(2)["data"]}}, "CONFLICT")
+    many = b.req("control-tower.triggers.create", [cloudevent(n) for n in range(2, 300)]).body["items"]
+    assert len({t["uuid"] for t in many}) == 298 and [t["seq"] for t in many] == list(range(many[0]["seq"], many[0]["seq"] + 298))
+    assert b.req("control-tower.triggers.create", cloudevent(5)).body["uuid"] == many[3]["uuid"]
+    assert get(b, many[-1]["uuid"])["spec"] == {"n": 299}
+    bad = [cloudevent(900), {**cloudevent(901), "data": {"spec": {}}}, {"apiVersion": "x/v1"}, {**cloudevent(902), "specversion": "0.3", "id": ""}]
+    assert pointers(refused(b, "control-tower.triggers.create", bad)) == [
+        "/1/data/apiVersion", "/1/data/protocol", "/1/data/spec", "/2", "/3/id", "/3/specversion"]
+    assert b.req("control-tower.triggers.create", cloudevent(900)).meta["headers"].get("Idempotency-Replayed") is None
 
 
 # --- the record -------------------------------------------------------------------------------------------------

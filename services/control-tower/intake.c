@@ -1,0 +1,147 @@
+#include "services/control-tower/intake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/die.h"
+#include "base/str.h"
+#include "proto/limits.h"
+#include "proto/mp.h"
+#include "services/control-tower/cloudevent.h"
+#include "services/control-tower/trigger.h"
+
+#define SOURCE "service.control-tower.api"
+
+enum { POINTER_MAX = 300 };
+
+/* The faults of a part, as those of the whole. */
+static void
+lift_faults(const struct faults *part, const char *at, struct faults *f)
+{
+	struct mp_r r;
+
+	mp_r_init(&r, buf_span(&part->items));
+	for (unsigned i = 0; i < part->kept; i++) {
+		char pointer[POINTER_MAX];
+
+		(void)mp_map(&r);
+		(void)mp_str(&r, SIZE_MAX);
+		struct span p = mp_str(&r, SIZE_MAX);
+
+		(void)mp_str(&r, SIZE_MAX);
+		struct span detail = mp_str(&r, SIZE_MAX);
+
+		(void)snprintf(pointer, sizeof pointer, "%s%.*s", at, (int)p.n, (const char *)p.p);
+		faults_add(f, pointer, "%.*s", (int)detail.n, (const char *)detail.p);
+	}
+}
+
+static void
+put_item(struct intake_item *it, const struct trigger *t, const char *source, struct span spec)
+{
+	buf_init(&it->topic, (size_t)2 * LIMIT_TOPIC);
+	buf_init(&it->body, LIMIT_FRAME);
+	trigger_put_body(t, it->id, source, spec, &it->body);
+	/* trigger_read has seen that the topic fits. */
+	INVARIANT(trigger_put_topic(t, &it->topic) == 0);
+}
+
+static void
+read_plain(struct intake *in, const msgpack_object *body, const uint8_t id[16], struct faults *f)
+{
+	struct buf spec;
+	struct trigger t;
+
+	if (trigger_read(&t, body, NULL, f) != 0)
+		return;
+	in->items = xcalloc(1, sizeof *in->items);
+	in->n = 1;
+	memcpy(in->items[0].id, id, 16);
+	buf_init(&spec, 64);
+	mp_put_map(&spec, 1);
+	mp_put_cstr(&spec, "endpoint");
+	mp_put_cstr(&spec, "/triggers");
+	put_item(&in->items[0], &t, SOURCE, buf_span(&spec));
+	buf_fini(&spec);
+}
+
+static void
+read_event(struct intake *in, const msgpack_object *body, struct span principal, const char *at,
+    struct faults *f)
+{
+	struct intake_item *it = &in->items[in->n];
+	char source[256], data[POINTER_MAX];
+	struct cloudevent ce;
+	struct faults own;
+	struct trigger t;
+	struct buf spec;
+
+	if (cloudevent_read(&ce, body, at, f) != 0)
+		return;
+	(void)snprintf(data, sizeof data, "%s/data", at);
+	faults_init(&own);
+	if (trigger_read(&t, ce.data, NULL, &own) == 0) {
+		cloudevent_id(&ce, principal, it->id);
+		buf_init(&spec, 2048);
+		cloudevent_put_spec(&ce, &spec);
+		(void)str_copy(source, sizeof source, ce.source);
+		put_item(it, &t, source, buf_span(&spec));
+		buf_fini(&spec);
+		in->n++;
+	}
+	lift_faults(&own, data, f);
+	faults_fini(&own);
+}
+
+static void
+read_events(struct intake *in, const msgpack_object *list, struct span principal, struct faults *f)
+{
+	uint32_t n = list->via.array.size;
+
+	if (n == 0 || n > LIMIT_BATCH) {
+		faults_add(f, "", "expected 1 to %u CloudEvents", LIMIT_BATCH);
+		return;
+	}
+	in->items = xcalloc(n, sizeof *in->items);
+	for (uint32_t i = 0; i < n; i++) {
+		const msgpack_object *o = &list->via.array.ptr[i];
+		char at[16];
+
+		(void)snprintf(at, sizeof at, "/%u", i);
+		if (cloudevent_is(o)) {
+			read_event(in, o, principal, at, f);
+		} else {
+			faults_add(f, at, "expected a CloudEvent: a list holds nothing else");
+		}
+	}
+}
+
+int
+intake_read(struct intake *in, const msgpack_object *body, const uint8_t id[16],
+    struct span principal, struct faults *f)
+{
+	unsigned before = f->n;
+
+	*in = (struct intake){.batch = body->type == MSGPACK_OBJECT_ARRAY};
+	in->events = in->batch || cloudevent_is(body);
+	if (in->batch) {
+		read_events(in, body, principal, f);
+	} else if (in->events) {
+		in->items = xcalloc(1, sizeof *in->items);
+		read_event(in, body, principal, "", f);
+	} else {
+		read_plain(in, body, id, f);
+	}
+	return f->n == before ? 0 : -1;
+}
+
+void
+intake_fini(struct intake *in)
+{
+	for (size_t i = 0; i < in->n; i++) {
+		buf_fini(&in->items[i].topic);
+		buf_fini(&in->items[i].body);
+	}
+	free(in->items);
+	*in = (struct intake){.n = 0};
+}
