@@ -48,7 +48,7 @@ route_request(struct route *r, const struct route_req *q, int64_t now)
 		return ERR_NO_WORKERS;
 	if (r->bytes + bytes > r->max_bytes || q->client->bytes + bytes > r->max_peer_bytes)
 		return ERR_BUSY;
-	m = list_empty(&p->waiting) ? route_pool_choose(p, bytes, NULL) : NULL;
+	m = list_empty(&p->waiting) ? route_pool_choose(p, bytes) : NULL;
 	f = route_flight_new(r, q, now);
 	if ((m == NULL || f->again) && !route_flight_keep(f, q->frame)) {
 		route_flight_free(r, f);

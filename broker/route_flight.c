@@ -207,7 +207,7 @@ route_flight_pump(struct route *r, struct route_pool *p, int64_t now)
 	struct flight *f;
 
 	while ((f = LIST_FIRST(&p->waiting, struct flight, place)) != NULL) {
-		struct route_member *m = route_pool_choose(p, f->bytes, NULL);
+		struct route_member *m = route_pool_choose(p, f->bytes);
 
 		if (m == NULL)
 			return;

@@ -101,8 +101,7 @@ struct route_pool *route_pool_of(struct route *r, struct span pattern);
 struct route_pool *route_pool_for(
     struct route *r, struct span topic); /* the most specific with a worker; NULL */
 bool route_pool_fits(const struct route_member *m, size_t bytes);
-struct route_member *route_pool_choose(
-    struct route_pool *p, size_t bytes, const struct route_member *not_this);
+struct route_member *route_pool_choose(struct route_pool *p, size_t bytes);
 void route_pool_refile(struct route_member *m);
 struct route_member *route_pool_member(const struct route_peer *p, struct span pattern);
 void route_pool_open(struct route *r, struct route_member *m);  /* counts it in */

@@ -63,13 +63,13 @@ route_pool_fits(const struct route_member *m, size_t bytes)
 /* The least loaded of the first few that can take it; ties go round, since who gets one goes to the
  * back. */
 struct route_member *
-route_pool_choose(struct route_pool *p, size_t bytes, const struct route_member *not_this)
+route_pool_choose(struct route_pool *p, size_t bytes)
 {
 	struct route_member *m, *best = NULL;
 	unsigned seen = 0;
 
 	LIST_EACH (m, &p->open, struct route_member, place) {
-		if (m == not_this || !route_pool_fits(m, bytes))
+		if (!route_pool_fits(m, bytes))
 			continue;
 		if (best == NULL || m->n < best->n)
 			best = m;
