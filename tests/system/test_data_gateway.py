@@ -106,6 +106,17 @@ def test_a_row_is_accepted_and_reaches_both_destinations(lab):
                               f'{receipt},0,3,1.0,9007199254740993,"a,""b""",,"{{""y"":[1,true],""x"":2.5}}"\n')
 
 
+def test_any_text_arrives_as_it_is(lab):
+    lab.postgres(), lab.csv()
+    texts = ["", " ", "a\u0000b", "tab\there", "back\\slash \\N \\.", "line\nbreak\r\n", 'quote " and , comma', "π 😀 é", "NULL", "=1+1"]
+    r = lab.send([{"data": {"t": t, "nested": {"t": t}}} for t in texts])
+    lab.wait_states(r, postgres="delivered", csv_file="delivered")
+    assert [json.loads(d) for d, in lab.out("data::text")] == [{"t": t, "nested": {"t": t}} for t in texts]
+    with open(lab.csv_dir / f"{TRIGGER}.csv", newline="") as f:
+        got = list(csv.reader(f))[1:]
+    assert [(x[3], json.loads(x[4])) for x in got] == [(t, {"t": t}) for t in texts]
+
+
 def test_what_is_wrong_is_said_all_at_once(lab):
     r = lab.h.http("POST", "/data/batch", {"uuid": "x", "rows": [{"data": {"ok": 1}}, {"data": {"Bad-Key": 1, "a b": 2}, "index": -1}, 7],
                                            "extra": 1})

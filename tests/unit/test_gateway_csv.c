@@ -75,7 +75,11 @@ format(void)
 	CHECK_STR(value("[1,\"a\"]"), ",\"[1,\"\"a\"\"]\"");
 	CHECK_STR(value("{\"b\":1}"), ",\"{\"\"b\"\":1}\"");
 	buf_init(&b, 1000);
-	CHECK(csv_put_value(&b, span_of("\xc4\x03" "abc", 5), true) == 0);
+	CHECK(csv_put_value(&b,
+		  span_of("\xc4\x03"
+			  "abc",
+		      5),
+		  true) == 0);
 	CHECK_STR(buf_cstr(&b), "YWJj");
 	CHECK(csv_put_value(&b, span_of("\xd4\x01z", 3), true) == -1);
 
@@ -109,7 +113,8 @@ columns(void)
 	CHECK_STR(buf_cstr(&b), "receipt,position,index,b,data.index,a\n");
 	CHECK(columns_find(&c, span_str("index")) == 1 && columns_find(&c, span_str("a")) == 2);
 	CHECK(columns_find(&c, span_str("receipt")) == -1);
-	CHECK(columns_read(&d, buf_span(&b)) == 0 && d.n == 3 && columns_find(&d, span_str("index")) == 1);
+	CHECK(columns_read(&d, buf_span(&b)) == 0 && d.n == 3 &&
+	      columns_find(&d, span_str("index")) == 1);
 	columns_cut(&c, 1);
 	CHECK(c.n == 1 && columns_find(&c, span_str("a")) == -1);
 	columns_fini(&c);
@@ -232,9 +237,9 @@ push(struct tables *t, struct pusher_item *a, struct pusher_item *b, const char 
 #define ONE "[{\"index\":3,\"data\":{\"b\":1.0,\"a\":\"x,y\"}},{\"data\":{\"a\":null,\"b\":2}}]"
 #define TWO "[{\"data\":{\"b\":7,\"note\":\"two\\nlines\",\"index\":9}}]"
 #define BEFORE "receipt,position,index,b,a\n" R(1) ",0,3,1.0,\"x,y\"\n" R(1) ",1,,2,\n"
-#define AFTER \
-	"receipt,position,index,b,a,note,data.index\n" R(1) ",0,3,1.0,\"x,y\",,\n" R(1) ",1,,2,,,\n" R(2) \
-	",0,,7,,\"two\nlines\",9\n"
+#define AFTER                                                                         \
+	"receipt,position,index,b,a,note,data.index\n" R(1) ",0,3,1.0,\"x,y\",,\n" R( \
+	    1) ",1,,2,,,\n" R(2) ",0,,7,,\"two\nlines\",9\n"
 
 static void
 written(void)
@@ -266,7 +271,8 @@ written(void)
 	empty_dir();
 }
 
-/* Killed at any byte of a write: the same deliveries again make the file whole, each row in it once. */
+/* Killed at any byte of a write: the same deliveries again make the file whole, each row in it
+ * once. */
 static void
 torn_anywhere(void)
 {
@@ -314,9 +320,9 @@ somebody_else(void)
 	CHECK(push(a, &items[1], item(R(3), "[{\"data\":{\"c\":true}}]"), NULL) == PUSHER_OK);
 	CHECK(push(b, &items[2], NULL, NULL) == PUSHER_OK);
 	get_file(UUID ".csv", text, sizeof text);
-	CHECK_STR(text,
-	    "receipt,position,index,b,a,note,data.index,c\n" R(1) ",0,3,1.0,\"x,y\",,,\n" R(1) ",1,,2,,,,\n" R(2)
-	    ",0,,7,,\"two\nlines\",9,\n" R(3) ",0,,,,,,true\n");
+	CHECK_STR(
+	    text, "receipt,position,index,b,a,note,data.index,c\n" R(1) ",0,3,1.0,\"x,y\",,,\n" R(
+		      1) ",1,,2,,,,\n" R(2) ",0,,7,,\"two\nlines\",9,\n" R(3) ",0,,,,,,true\n");
 	CHECK(unlink(path(UUID ".csv")) == 0);
 	CHECK(push(a, &items[0], NULL, NULL) == PUSHER_OK);
 	get_file(UUID ".csv", text, sizeof text);
@@ -351,7 +357,8 @@ in_the_way(void)
 	CHECK(tables_new("/nonexistent/dir") == NULL && errno == ENOENT);
 }
 
-/* Two processes, the same deliveries at the same time, each with keys of its own to widen the file. */
+/* Two processes, the same deliveries at the same time, each with keys of its own to widen the file.
+ */
 static void
 at_once(void)
 {
@@ -364,7 +371,8 @@ at_once(void)
 		char receipt[64], rows[100];
 
 		snprintf(receipt, sizeof receipt, "000000%02d-0000-7000-8000-000000000000", i);
-		snprintf(rows, sizeof rows, "[{\"data\":{\"k%d\":%d}},{\"data\":{\"a\":%d}}]", i / 2, i, i);
+		snprintf(rows, sizeof rows, "[{\"data\":{\"k%d\":%d}},{\"data\":{\"a\":%d}}]",
+		    i / 2, i, i);
 		item(receipt, rows);
 	}
 	fflush(stdout);
@@ -375,7 +383,8 @@ at_once(void)
 
 			for (int round = 0; round < 3; round++)
 				for (int i = 0; i < 2 * EACH; i++)
-					failed += push(t, &items[p ? i : 2 * EACH - 1 - i], NULL, NULL) != PUSHER_OK;
+					failed += push(t, &items[p ? i : 2 * EACH - 1 - i], NULL,
+						      NULL) != PUSHER_OK;
 			_exit(failed != 0);
 		}
 	}
@@ -439,7 +448,11 @@ trigger_file(void)
 	char text[500];
 
 	buf_init(&mp, 1000);
-	CHECK(json_to_mp(span_str("{\"uuid\":\"u\",\"spec\":{\"v\":1.0},\"status\":\"running\",\"events\":[1]}"), &mp, NULL) == 0);
+	CHECK(
+	    json_to_mp(
+		span_str(
+		    "{\"uuid\":\"u\",\"spec\":{\"v\":1.0},\"status\":\"running\",\"events\":[1]}"),
+		&mp, NULL) == 0);
 	CHECK(tables_write_trigger(t, UUID, buf_span(&mp)) == 0);
 	get_file(UUID ".json", text, sizeof text);
 	CHECK_STR(text, "{\n  \"uuid\": \"u\",\n  \"spec\": {\n    \"v\": 1.0\n  }\n}\n");

@@ -64,7 +64,8 @@ not_ready(void)
 	lanes_free(l);
 }
 
-/* Taken back: those that wait go out, those on their way are turned away, until it comes again or the delay is over. */
+/* Taken back: those that wait go out, those on their way are turned away, until it comes again or
+ * the delay is over. */
 static void
 given_back(void)
 {
@@ -148,10 +149,10 @@ forgotten(void)
 }
 
 /* --- against a model of the broker ---
- * One key, records 1..n, two workers; what travels is in queues, one each way and worker, and everything happens in any
- * interleaving.  One assumption, which the harness keeps: the delay of a record given back is longer than what
- * is on its way then takes to arrive and to be answered.  Whatever happens, nothing is processed for the first time
- * before all earlier ones were. */
+ * One key, records 1..n, two workers; what travels is in queues, one each way and worker, and
+ * everything happens in any interleaving.  One assumption, which the harness keeps: the delay of a
+ * record given back is longer than what is on its way then takes to arrive and to be answered.
+ * Whatever happens, nothing is processed for the first time before all earlier ones were. */
 enum { RECORDS = 12, QUEUE = 4096 };
 
 struct word {
@@ -165,12 +166,13 @@ struct model {
 	unsigned tries[2][QUEUE];
 	struct word down[2][QUEUE], up[2][QUEUE];
 	unsigned down_n[2], down_at[2], up_n[2], up_at[2];
-	/* Of each worker: its time, which goes on when a delay it set is over; and until what has arrived it is not. */
+	/* Of each worker: its time, which goes on when a delay it set is over; and until what has
+	 * arrived it is not. */
 	int64_t time[2];
 	unsigned unheard[2], mark[2];
 	/* the broker's view */
 	int holder, waits_for; /* waits_for: a delay runs, set by that worker; -1: none */
-	unsigned next;	       /* not yet handed out in this run */
+	unsigned next;         /* not yet handed out in this run */
 	unsigned fails[RECORDS + 2];
 	bool flight[RECORDS + 2], done[RECORDS + 2];
 	/* the destination's */
@@ -205,7 +207,8 @@ delay_runs(struct model *m)
 	for (int i = 0; i < 2; i++)
 		if (m->unheard[i] == 0 && m->down_at[i] >= m->mark[i])
 			m->time[i]++;
-	if (w >= 0 && m->unheard[w] == 0 && m->down_at[w] == m->down_n[w] && m->up_at[w] == m->up_n[w])
+	if (w >= 0 && m->unheard[w] == 0 && m->down_at[w] == m->down_n[w] &&
+	    m->up_at[w] == m->up_n[w])
 		m->waits_for = -1;
 	return m->waits_for >= 0;
 }

@@ -53,14 +53,20 @@ receipts(void)
 {
 	/* a version 7 says itself when it was made */
 	CHECK_STR(recorded(record_receipt, UUID, mp("{\"uuid\":\"" UUID "\",\"rows\":[1,2]}")),
-	    "{ \"receipt\":\"" UUID "\",\"parent\":\"" UUID "\",\"uuid\":\"" UUID "\",\"rows\":2,\"seq\":7,"
+	    "{ \"receipt\":\"" UUID "\",\"parent\":\"" UUID "\",\"uuid\":\"" UUID
+	    "\",\"rows\":2,\"seq\":7,"
 	    "\"at\":\"2023-06-30T03:34:18.518Z\"}");
 	/* any other is taken as it is seen, and so is one from the future */
-	CHECK_STR(recorded(record_receipt, DEAD, mp("{\"uuid\":\"" UUID "\",\"of\":\"" UUID "\",\"part\":3,\"last\":false,\"rows\":[1]}")),
-	    "{ \"receipt\":\"" DEAD "\",\"parent\":\"" UUID "\",\"part\":3,\"last\":false,\"uuid\":\"" UUID "\",\"rows\":1,"
+	CHECK_STR(recorded(record_receipt, DEAD,
+		      mp("{\"uuid\":\"" UUID "\",\"of\":\"" UUID
+			 "\",\"part\":3,\"last\":false,\"rows\":[1]}")),
+	    "{ \"receipt\":\"" DEAD "\",\"parent\":\"" UUID
+	    "\",\"part\":3,\"last\":false,\"uuid\":\"" UUID "\",\"rows\":1,"
 	    "\"seq\":7,\"at\":\"2023-11-14T22:13:20.000Z\"}");
 	CHECK_STR(recorded(record_receipt, "ffffffff-ffff-7fff-bfff-ffffffffffff", mp("7")),
-	    "{ \"receipt\":\"ffffffff-ffff-7fff-bfff-ffffffffffff\",\"parent\":\"ffffffff-ffff-7fff-bfff-ffffffffffff\","
+	    "{ "
+	    "\"receipt\":\"ffffffff-ffff-7fff-bfff-ffffffffffff\",\"parent\":\"ffffffff-ffff-7fff-"
+	    "bfff-ffffffffffff\","
 	    "\"rows\":0,\"seq\":7,\"at\":\"2023-11-14T22:13:20.000Z\"}");
 }
 
@@ -68,27 +74,42 @@ static void
 deliveries(void)
 {
 	CHECK_STR(recorded(record_delivery, DEAD,
-		      mp("{\"receipt\":\"" UUID "\",\"destination\":\"postgres\",\"state\":\"pending\",\"rows\":2,\"attempts\":1,"
-			 "\"lastError\":\"a \\u0000 \\\"b\\\"\",\"nextAttemptAt\":\"x\",\"at\":\"y\",\"extra\":1}")),
-	    "{ \"receipt\":\"" UUID "\",\"destination\":\"postgres\",\"state\":\"pending\",\"rows\":2,\"attempts\":1,"
+		      mp("{\"receipt\":\"" UUID "\",\"destination\":\"postgres\",\"state\":"
+						"\"pending\",\"rows\":2,\"attempts\":1,"
+			 "\"lastError\":\"a \\u0000 "
+			 "\\\"b\\\"\",\"nextAttemptAt\":\"x\",\"at\":\"y\",\"extra\":1}")),
+	    "{ \"receipt\":\"" UUID
+	    "\",\"destination\":\"postgres\",\"state\":\"pending\",\"rows\":2,\"attempts\":1,"
 	    "\"lastError\":\"a   \\\"b\\\"\",\"nextAttemptAt\":\"x\",\"at\":\"y\",\"seq\":7}");
-	CHECK_STR(recorded(record_delivery, DEAD, mp("{\"receipt\":\"" UUID "\",\"destination\":\"p\",\"state\":\"lost\",\"at\":\"y\"}")),
+	CHECK_STR(recorded(record_delivery, DEAD,
+		      mp("{\"receipt\":\"" UUID
+			 "\",\"destination\":\"p\",\"state\":\"lost\",\"at\":\"y\"}")),
 	    "bad: expected {receipt, destination, state: delivered | pending | dead, at, …}");
 	CHECK_STR(recorded(record_delivery, DEAD, mp("[]")),
 	    "bad: expected {receipt, destination, state: delivered | pending | dead, at, …}");
-	CHECK_STR(recorded(record_delivery, DEAD, span_of("\xc1", 1)), "bad: expected one msgpack object");
+	CHECK_STR(recorded(record_delivery, DEAD, span_of("\xc1", 1)),
+	    "bad: expected one msgpack object");
 }
 
 static void
 dead_letters(void)
 {
 	CHECK_STR(recorded(record_dead, DEAD,
-		      mp("{\"group\":\"pusher-csv-file\",\"seq\":3,\"id\":\"" UUID "\",\"topic\":\"rows.in\",\"reason\":\"no\",\"tries\":8}")),
-	    "{ \"receipt\":\"" UUID "\",\"destination\":\"csv-file\",\"state\":\"dead\",\"attempts\":8,\"lastError\":\"no\",\"seq\":7}");
-	CHECK_STR(recorded(record_dead, DEAD, mp("{\"group\":\"pusher-\",\"id\":\"" UUID "\",\"topic\":\"rows.in\"}")), "skip");
-	CHECK_STR(recorded(record_dead, DEAD, mp("{\"group\":\"mine\",\"id\":\"" UUID "\",\"topic\":\"rows.in\"}")), "skip");
-	CHECK_STR(recorded(record_dead, DEAD, mp("{\"group\":\"pusher-x\",\"id\":\"" UUID "\",\"topic\":\"rows.out\"}")), "skip");
-	CHECK_STR(recorded(record_dead, DEAD, mp("{\"group\":\"pusher-x\",\"id\":1,\"topic\":\"rows.in\"}")),
+		      mp("{\"group\":\"pusher-csv-file\",\"seq\":3,\"id\":\"" UUID
+			 "\",\"topic\":\"rows.in\",\"reason\":\"no\",\"tries\":8}")),
+	    "{ \"receipt\":\"" UUID "\",\"destination\":\"csv-file\",\"state\":\"dead\","
+				    "\"attempts\":8,\"lastError\":\"no\",\"seq\":7}");
+	CHECK_STR(recorded(record_dead, DEAD,
+		      mp("{\"group\":\"pusher-\",\"id\":\"" UUID "\",\"topic\":\"rows.in\"}")),
+	    "skip");
+	CHECK_STR(recorded(record_dead, DEAD,
+		      mp("{\"group\":\"mine\",\"id\":\"" UUID "\",\"topic\":\"rows.in\"}")),
+	    "skip");
+	CHECK_STR(recorded(record_dead, DEAD,
+		      mp("{\"group\":\"pusher-x\",\"id\":\"" UUID "\",\"topic\":\"rows.out\"}")),
+	    "skip");
+	CHECK_STR(recorded(record_dead, DEAD,
+		      mp("{\"group\":\"pusher-x\",\"id\":1,\"topic\":\"rows.in\"}")),
 	    "bad: expected the id of the dead envelope");
 	/* the id may be bytes */
 	buf_init(&body, 1000);
@@ -98,8 +119,10 @@ dead_letters(void)
 	mp_put_cstr(&body, "topic");
 	mp_put_cstr(&body, "rows.in");
 	mp_put_cstr(&body, "id");
-	mp_put_bin(&body, span_of("\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10", 16));
-	CHECK(strstr(recorded(record_dead, DEAD, buf_span(&body)), "\"receipt\":\"01020304-0506-0708-090a-0b0c0d0e0f10\"") != NULL);
+	mp_put_bin(
+	    &body, span_of("\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10", 16));
+	CHECK(strstr(recorded(record_dead, DEAD, buf_span(&body)),
+		  "\"receipt\":\"01020304-0506-0708-090a-0b0c0d0e0f10\"") != NULL);
 }
 
 /* A long error is cut between characters, so that what is recorded is still UTF-8. */
@@ -108,7 +131,8 @@ long_error(void)
 {
 	char json[6000];
 	size_t n = (size_t)snprintf(json, sizeof json,
-	    "{\"receipt\":\"" UUID "\",\"destination\":\"p\",\"state\":\"dead\",\"at\":\"y\",\"lastError\":\"x");
+	    "{\"receipt\":\"" UUID
+	    "\",\"destination\":\"p\",\"state\":\"dead\",\"at\":\"y\",\"lastError\":\"x");
 	const char *out;
 	struct buf again;
 
@@ -125,7 +149,12 @@ long_error(void)
 static void
 reports(void)
 {
-	struct report r = {.destination = "postgres", .uuid = UUID, .state = REPORT_DELIVERED, .rows = 2, .attempts = 1, .at_ms = 1700000000000};
+	struct report r = {.destination = "postgres",
+	    .uuid = UUID,
+	    .state = REPORT_DELIVERED,
+	    .rows = 2,
+	    .attempts = 1,
+	    .at_ms = 1700000000000};
 	uint8_t id[16], id2[16], dig[32], dig2[32];
 	struct buf out, json;
 
@@ -135,7 +164,8 @@ reports(void)
 	report_put(&r, &out);
 	CHECK(json_from_mp(buf_span(&out), &json, 0) == 0);
 	CHECK_STR(buf_cstr(&json),
-	    "{\"receipt\":\"" DEAD "\",\"uuid\":\"" UUID "\",\"destination\":\"postgres\",\"state\":\"delivered\",\"rows\":2,"
+	    "{\"receipt\":\"" DEAD "\",\"uuid\":\"" UUID
+	    "\",\"destination\":\"postgres\",\"state\":\"delivered\",\"rows\":2,"
 	    "\"attempts\":1,\"at\":\"2023-11-14T22:13:20.000Z\"}");
 	/* what is reported can be recorded */
 	CHECK(strncmp(recorded(record_delivery, DEAD, buf_span(&out)), "bad", 3) != 0);
@@ -147,13 +177,15 @@ reports(void)
 	CHECK(memcmp(id, id2, 16) != 0);
 	report_id(id2, dig2, "pusher-x", 12, 2, REPORT_DELIVERED);
 	CHECK(memcmp(id, id2, 16) != 0);
-	CHECK(report_backoff_ms(1) == 1000 && report_backoff_ms(4) == 8000 && report_backoff_ms(7) == 60000);
+	CHECK(report_backoff_ms(1) == 1000 && report_backoff_ms(4) == 8000 &&
+	      report_backoff_ms(7) == 60000);
 	CHECK(report_backoff_ms(1000) == 300000 && report_backoff_ms(0) == 1000);
 	buf_fini(&json);
 	buf_fini(&out);
 }
 
-/* One bad one in n: found, with all others done, in order, in no more than 2 log n + 1 tries beside. */
+/* One bad one in n: found, with all others done, in order, in no more than 2 log n + 1 tries
+ * beside. */
 static void
 halving(void)
 {
@@ -227,21 +259,28 @@ groups(void)
 {
 	struct groups g;
 
-	CHECK(groups_read(&g, mp("{\"head\":10,\"groups\":["
-				 "{\"group\":\"data-gateway.receipts\",\"pattern\":\"rows.in\",\"next\":1,\"floor\":9},"
-				 "{\"group\":\"data-gateway.deliveries\",\"pattern\":\"delivery.>\",\"floor\":10},"
-				 "{\"group\":\"data-gateway.dead\",\"pattern\":\"sys.dead\",\"floor\":10},"
-				 "{\"group\":\"pusher-a\",\"pattern\":\"rows.in\",\"state\":\"active\",\"from\":1,\"floor\":4,\"dropped\":0},"
-				 "{\"group\":\"pusher-b\",\"pattern\":\"rows.in\",\"state\":\"paused-owed\",\"from\":5,\"floor\":4,\"dropped\":2},"
-				 "{\"group\":\"pusher-c\",\"pattern\":\"rows.*\",\"next\":5,\"floor\":4},"
-				 "{\"group\":\"other\",\"pattern\":\"rows.in\",\"next\":5,\"floor\":4}]}")) == 0);
+	CHECK(
+	    groups_read(&g,
+		mp("{\"head\":10,\"groups\":["
+		   "{\"group\":\"data-gateway.receipts\",\"pattern\":\"rows.in\",\"next\":1,"
+		   "\"floor\":9},"
+		   "{\"group\":\"data-gateway.deliveries\",\"pattern\":\"delivery.>\",\"floor\":10}"
+		   ","
+		   "{\"group\":\"data-gateway.dead\",\"pattern\":\"sys.dead\",\"floor\":10},"
+		   "{\"group\":\"pusher-a\",\"pattern\":\"rows.in\",\"state\":\"active\",\"from\":"
+		   "1,\"floor\":4,\"dropped\":0},"
+		   "{\"group\":\"pusher-b\",\"pattern\":\"rows.in\",\"state\":\"paused-owed\","
+		   "\"from\":5,\"floor\":4,\"dropped\":2},"
+		   "{\"group\":\"pusher-c\",\"pattern\":\"rows.*\",\"next\":5,\"floor\":4},"
+		   "{\"group\":\"other\",\"pattern\":\"rows.in\",\"next\":5,\"floor\":4}]}")) == 0);
 	CHECK(g.head == 10 && g.has_recorder && g.recorded_to == 9 && g.reported);
 	CHECK_STR(buf_cstr(&g.destinations),
 	    "[ {\"name\":\"a\",\"start\":1,\"floor\":4,\"paused\":false,\"dropped\":0},"
 	    "{\"name\":\"b\",\"start\":5,\"floor\":4,\"paused\":true,\"dropped\":2}]");
 	groups_fini(&g);
 	buf_fini(&body);
-	CHECK(groups_read(&g, mp("{\"head\":11,\"groups\":[{\"group\":\"data-gateway.deliveries\",\"floor\":10}]}")) == 0);
+	CHECK(groups_read(&g, mp("{\"head\":11,\"groups\":[{\"group\":\"data-gateway.deliveries\","
+				 "\"floor\":10}]}")) == 0);
 	CHECK(!g.has_recorder && !g.reported);
 	CHECK_STR(buf_cstr(&g.destinations), "[]");
 	groups_fini(&g);

@@ -43,8 +43,8 @@ faults_of(enum rows_form form, const char *json)
 		p = mp_str(&r, 1000);
 		(void)mp_str(&r, 100);
 		d = mp_str(&r, 1000);
-		buf_printf(&text, "%s%.*s: %.*s", i ? "; " : "", (int)p.n, (const char *)p.p, (int)d.n,
-		    (const char *)d.p);
+		buf_printf(&text, "%s%.*s: %.*s", i ? "; " : "", (int)p.n, (const char *)p.p,
+		    (int)d.n, (const char *)d.p);
 	}
 	CHECK(ok == (f.n == 0));
 	snprintf(out, sizeof out, "%s", buf_cstr(&text));
@@ -81,31 +81,48 @@ static void
 right_ones(void)
 {
 	CHECK_STR(faults_of(ROWS_ONE, "{\"uuid\":\"" UUID "\",\"row\":{\"data\":{\"a\":1}}}"), "");
-	CHECK_STR(faults_of(ROWS_ONE, "{\"row\":{\"index\":null,\"data\":{\"a\":null}},\"uuid\":\"" UUID "\"}"), "");
-	CHECK_STR(faults_of(ROWS_BATCH, "{\"uuid\":\"" UUID "\",\"rows\":[{\"index\":0,\"data\":{\"aB9\":[1,{\"x y\":2}]}}]}"), "");
+	CHECK_STR(faults_of(ROWS_ONE,
+		      "{\"row\":{\"index\":null,\"data\":{\"a\":null}},\"uuid\":\"" UUID "\"}"),
+	    "");
+	CHECK_STR(faults_of(ROWS_BATCH,
+		      "{\"uuid\":\"" UUID
+		      "\",\"rows\":[{\"index\":0,\"data\":{\"aB9\":[1,{\"x y\":2}]}}]}"),
+	    "");
 	/* an index is free to be as large as an int64 */
-	CHECK_STR(faults_of(ROWS_ONE, "{\"uuid\":\"" UUID "\",\"row\":{\"index\":9223372036854775807,\"data\":{\"a\":1}}}"), "");
+	CHECK_STR(
+	    faults_of(ROWS_ONE, "{\"uuid\":\"" UUID
+				"\",\"row\":{\"index\":9223372036854775807,\"data\":{\"a\":1}}}"),
+	    "");
 }
 
 static void
 wrong_ones(void)
 {
 	CHECK_STR(faults_of(ROWS_ONE, "[]"), ": expected an object with uuid and row");
-	CHECK_STR(faults_of(ROWS_ONE, "{}"),
-	    "/uuid: is missing: the uuid of the trigger that the rows belong to; /row: is missing: an object with `data`");
+	CHECK_STR(
+	    faults_of(ROWS_ONE, "{}"), "/uuid: is missing: the uuid of the trigger that the rows "
+				       "belong to; /row: is missing: an object with `data`");
 	CHECK_STR(faults_of(ROWS_BATCH, "{\"uuid\":\"x\",\"rows\":[]}"),
-	    "/uuid: expected a uuid in its 36-character text form; /rows: expected at least one row");
+	    "/uuid: expected a uuid in its 36-character text form; /rows: expected at least one "
+	    "row");
 	CHECK_STR(faults_of(ROWS_BATCH, "{\"uuid\":7,\"rows\":{}}"),
-	    "/uuid: expected a uuid in its 36-character text form; /rows: expected an array of rows, found an object");
-	CHECK_STR(faults_of(ROWS_BATCH, "{\"uuid\":\"" UUID "\",\"row\":1,\"rows\":[{\"data\":{\"a\":1}}]}"),
+	    "/uuid: expected a uuid in its 36-character text form; /rows: expected an array of "
+	    "rows, found an object");
+	CHECK_STR(faults_of(ROWS_BATCH,
+		      "{\"uuid\":\"" UUID "\",\"row\":1,\"rows\":[{\"data\":{\"a\":1}}]}"),
 	    "/row: unknown key; expected uuid and rows");
-	CHECK_STR(faults_of(ROWS_ONE, "{\"uuid\":\"" UUID "\",\"row\":{\"idx\":1,\"index\":-1,\"data\":{}}}"),
-	    "/row/idx: unknown key; a row has `data` and may have `index`; /row/index: expected an integer of at least 0; "
+	CHECK_STR(faults_of(ROWS_ONE,
+		      "{\"uuid\":\"" UUID "\",\"row\":{\"idx\":1,\"index\":-1,\"data\":{}}}"),
+	    "/row/idx: unknown key; a row has `data` and may have `index`; /row/index: expected an "
+	    "integer of at least 0; "
 	    "/row/data: expected at least one key");
-	CHECK_STR(faults_of(ROWS_ONE, "{\"uuid\":\"" UUID "\",\"row\":{\"index\":1.0,\"data\":[1]}}"),
+	CHECK_STR(
+	    faults_of(ROWS_ONE, "{\"uuid\":\"" UUID "\",\"row\":{\"index\":1.0,\"data\":[1]}}"),
 	    "/row/index: expected an integer of at least 0, found a number with a fraction; "
 	    "/row/data: expected an object, found an array");
-	CHECK_STR(faults_of(ROWS_ONE, "{\"uuid\":\"" UUID "\",\"row\":{\"index\":9223372036854775808,\"data\":{\"a\":1}}}"),
+	CHECK_STR(
+	    faults_of(ROWS_ONE, "{\"uuid\":\"" UUID
+				"\",\"row\":{\"index\":9223372036854775808,\"data\":{\"a\":1}}}"),
 	    "/row/index: expected an integer of at least 0");
 	CHECK_STR(faults_of(ROWS_ONE, "{\"uuid\":\"" UUID "\",\"row\":{\"index\":1}}"),
 	    "/row/data: is missing: an object with at least one key");
@@ -118,14 +135,21 @@ pointers(void)
 	size_t n = (size_t)snprintf(json, sizeof json, "{\"uuid\":\"" UUID "\",\"rows\":[");
 
 	for (int i = 0; i < 18; i++)
-		n += (size_t)snprintf(json + n, sizeof json - n, "%s", i == 17 ? "{\"data\":{\"ok\":1,\"Bad-Key\":1,\"a/b~\":2}}," : "{\"data\":{\"a\":1}},");
+		n += (size_t)snprintf(json + n, sizeof json - n, "%s",
+		    i == 17 ? "{\"data\":{\"ok\":1,\"Bad-Key\":1,\"a/b~\":2}},"
+			    : "{\"data\":{\"a\":1}},");
 	(void)snprintf(json + n, sizeof json - n, "{\"data\":{\"b\":1}},5]}");
 	CHECK_STR(faults_of(ROWS_BATCH, json),
-	    "/rows/17/data/Bad-Key: expected a camelCase key: a lower-case letter, then letters and digits; "
-	    "/rows/17/data/a~1b~0: expected a camelCase key: a lower-case letter, then letters and digits; "
+	    "/rows/17/data/Bad-Key: expected a camelCase key: a lower-case letter, then letters "
+	    "and digits; "
+	    "/rows/17/data/a~1b~0: expected a camelCase key: a lower-case letter, then letters and "
+	    "digits; "
 	    "/rows/19: expected an object with `data`, found an integer");
-	CHECK_STR(faults_of(ROWS_LINES, "{\"uuid\":\"" UUID "\",\"lines\":[{\"data\":{\"\":1}}],\"chunk\":0,\"last\":true,\"first\":70,\"of\":\"" UUID "\"}"),
-	    "/lines/70/data/: expected a camelCase key: a lower-case letter, then letters and digits");
+	CHECK_STR(faults_of(ROWS_LINES,
+		      "{\"uuid\":\"" UUID "\",\"lines\":[{\"data\":{\"\":1}}],\"chunk\":0,\"last\":"
+					  "true,\"first\":70,\"of\":\"" UUID "\"}"),
+	    "/lines/70/data/: expected a camelCase key: a lower-case letter, then letters and "
+	    "digits");
 }
 
 /* What JSON cannot carry, from a native client. */
@@ -158,8 +182,9 @@ native(void)
 		mp_put_u64(&body, 2);
 		CHECK(!rows_read(&r, ROWS_ONE, buf_span(&body), (struct span){NULL, 0}, &f));
 		CHECK(f.n == 1);
-		CHECK_STR(f.first, i == 3 ? "/row/data/a: this key is there twice" :
-					    "/row/data/a: has no JSON form: NaN, an infinity, or a msgpack extension");
+		CHECK_STR(f.first, i == 3 ? "/row/data/a: this key is there twice"
+					  : "/row/data/a: has no JSON form: NaN, an infinity, or a "
+					    "msgpack extension");
 		buf_fini(&body);
 		faults_fini(&f);
 	}
@@ -168,13 +193,15 @@ native(void)
 static void
 hostile(void)
 {
-	static const char *const bad[] = {"", "\xc1", "\xdd\xff\xff\xff\xff", "\x82\xa4uuid", "\x80\x80", "\xdf\xff\xff\xff\xff"};
+	static const char *const bad[] = {
+	    "", "\xc1", "\xdd\xff\xff\xff\xff", "\x82\xa4uuid", "\x80\x80", "\xdf\xff\xff\xff\xff"};
 	struct faults f;
 	struct rows r;
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		faults_init(&f);
-		CHECK(!rows_read(&r, ROWS_IN, span_of(bad[i], strlen(bad[i])), (struct span){NULL, 0}, &f));
+		CHECK(!rows_read(
+		    &r, ROWS_IN, span_of(bad[i], strlen(bad[i])), (struct span){NULL, 0}, &f));
 		CHECK(f.n == 1);
 		CHECK(!rows_peek(&r, span_of(bad[i], strlen(bad[i]))));
 		faults_fini(&f);
@@ -202,8 +229,10 @@ too_many(void)
 			mp_put_cstr(&body, "a");
 			mp_put_u64(&body, i);
 		}
-		CHECK(rows_read(&r, ROWS_BATCH, buf_span(&body), (struct span){NULL, 0}, &f) == (n == ROWS_MAX));
-		CHECK_STR(f.first, n == ROWS_MAX ? "" : "/rows: at most 100000 rows at once, found 100001");
+		CHECK(rows_read(&r, ROWS_BATCH, buf_span(&body), (struct span){NULL, 0}, &f) ==
+		      (n == ROWS_MAX));
+		CHECK_STR(f.first,
+		    n == ROWS_MAX ? "" : "/rows: at most 100000 rows at once, found 100001");
 		buf_fini(&body);
 		faults_fini(&f);
 	}
@@ -212,12 +241,23 @@ too_many(void)
 static void
 untouched(void)
 {
-	CHECK_STR(in_of(ROWS_ONE, "{\"row\":{\"data\":{\"z\":1.0,\"a\":9007199254740993,\"m\":null,\"b\":\"1\"},\"index\":3},\"uuid\":\"01890A5D-AC96-774B-BCCE-B302099A8057\"}"),
-	    "{\"uuid\":\"" UUID "\",\"rows\":[{\"data\":{\"z\":1.0,\"a\":9007199254740993,\"m\":null,\"b\":\"1\"},\"index\":3}]}");
-	CHECK_STR(in_of(ROWS_BATCH, "{\"uuid\":\"" UUID "\",\"rows\":[{\"data\":{\"a\":{\"y\":1,\"x\":[true]}}},{\"index\":null,\"data\":{\"a\":1}}]}"),
-	    "{\"uuid\":\"" UUID "\",\"rows\":[{\"data\":{\"a\":{\"y\":1,\"x\":[true]}}},{\"index\":null,\"data\":{\"a\":1}}]}");
-	CHECK_STR(in_of(ROWS_LINES, "{\"uuid\":\"" UUID "\",\"lines\":[{\"data\":{\"a\":1}}],\"chunk\":2,\"last\":false,\"of\":\"" UUID "\"}"),
-	    "{\"uuid\":\"" UUID "\",\"of\":\"" UUID "\",\"part\":2,\"last\":false,\"rows\":[{\"data\":{\"a\":1}}]}");
+	CHECK_STR(in_of(ROWS_ONE,
+		      "{\"row\":{\"data\":{\"z\":1.0,\"a\":9007199254740993,\"m\":null,\"b\":\"1\"}"
+		      ",\"index\":3},\"uuid\":\"01890A5D-AC96-774B-BCCE-B302099A8057\"}"),
+	    "{\"uuid\":\"" UUID "\",\"rows\":[{\"data\":{\"z\":1.0,\"a\":9007199254740993,\"m\":"
+				"null,\"b\":\"1\"},\"index\":3}]}");
+	CHECK_STR(
+	    in_of(ROWS_BATCH, "{\"uuid\":\"" UUID "\",\"rows\":[{\"data\":{\"a\":{\"y\":1,\"x\":["
+						  "true]}}},{\"index\":null,\"data\":{\"a\":1}}]}"),
+	    "{\"uuid\":\"" UUID "\",\"rows\":[{\"data\":{\"a\":{\"y\":1,\"x\":[true]}}},{\"index\":"
+				"null,\"data\":{\"a\":1}}]}");
+	CHECK_STR(
+	    in_of(ROWS_LINES,
+		"{\"uuid\":\"" UUID
+		"\",\"lines\":[{\"data\":{\"a\":1}}],\"chunk\":2,\"last\":false,\"of\":\"" UUID
+		"\"}"),
+	    "{\"uuid\":\"" UUID "\",\"of\":\"" UUID
+	    "\",\"part\":2,\"last\":false,\"rows\":[{\"data\":{\"a\":1}}]}");
 }
 
 static void
@@ -234,14 +274,16 @@ unwrapping(void)
 	CHECK_STR(r.uuid_text, UUID);
 	buf_fini(&body);
 
-	b = mp("{\"uuid\":\"" UUID "\",\"body\":{\"uuid\":\"00000000-0000-0000-0000-000000000000\",\"rows\":[{\"data\":{\"a\":1}}]}}");
+	b = mp("{\"uuid\":\"" UUID "\",\"body\":{\"uuid\":\"00000000-0000-0000-0000-000000000000\","
+				   "\"rows\":[{\"data\":{\"a\":1}}]}}");
 	(void)rows_unwrap(&b, &beside);
 	CHECK(!rows_read(&r, ROWS_BATCH, b, beside, &f));
 	CHECK_STR(f.first, "/uuid: is not the uuid that the query gives");
 	faults_fini(&f);
 	buf_fini(&body);
 
-	b = mp("{\"uuid\":\"" UUID "\",\"lines\":[],\"chunk\":1,\"last\":true,\"of\":\"" UUID "\"}");
+	b = mp(
+	    "{\"uuid\":\"" UUID "\",\"lines\":[],\"chunk\":1,\"last\":true,\"of\":\"" UUID "\"}");
 	CHECK(rows_unwrap(&b, &beside) == ROWS_LINES);
 	faults_init(&f);
 	CHECK(!rows_read(&r, ROWS_LINES, b, beside, &f));
@@ -253,8 +295,10 @@ unwrapping(void)
 static void
 peek_and_walk(void)
 {
-	static const char json[] = "{\"rows\":[{\"index\":7,\"data\":{\"a\":1}},{\"data\":{\"b\":2},\"index\":null}],"
-				   "\"uuid\":\"" UUID "\",\"future\":1,\"of\":\"01890a5d-ac96-774b-bcce-b302099a8058\",\"part\":4,\"last\":true}";
+	static const char json[] =
+	    "{\"rows\":[{\"index\":7,\"data\":{\"a\":1}},{\"data\":{\"b\":2},\"index\":null}],"
+	    "\"uuid\":\"" UUID "\",\"future\":1,\"of\":\"01890a5d-ac96-774b-bcce-b302099a8058\","
+			       "\"part\":4,\"last\":true}";
 	struct rows_walk w;
 	struct rows_row row;
 	struct faults f;
