@@ -34,7 +34,7 @@ struct call {
 	unsigned at;        /* the provider being asked */
 	uint8_t asking[16]; /* id of the request to it */
 	int64_t asked_ms;
-	enum err last; /* how the one before failed */
+	bool touched; /* a provider that failed may have done something */
 	bool cancelled;
 	struct buf args;     /* request with defaults filled in */
 	struct buf attempts; /* maps {provider, code, detail?, ms}, back to back */
@@ -107,14 +107,14 @@ give_up(struct call *call, enum err code, const char *text)
 	buf_put(&d, call->attempts.p, call->attempts.n);
 	mp_put_cstr(&d, "headers");
 	put_headers(&d, NULL, tried);
+	log_info("call_failed", LOG_ID("id", call->m->env.id),
+	    LOG_S("service", call->service->name), LOG_S("code", err_name(code)),
+	    LOG_U("attempts", tried));
 	if (d.failed || call->attempts.failed) {
 		worker_fail(call->m, code, text);
 	} else {
 		worker_fail_detail(call->m, code, buf_span(&d));
 	}
-	log_info("call_failed", LOG_ID("id", call->m->env.id),
-	    LOG_S("service", call->service->name), LOG_S("code", err_name(code)),
-	    LOG_U("attempts", tried));
 	call->g->failed++;
 	buf_fini(&d);
 	call_free(call);
@@ -142,7 +142,7 @@ static void
 attempt_failed(struct call *call, enum err code, struct span text)
 {
 	note_attempt(call, code, text);
-	call->last = code;
+	call->touched |= err_retry(code) != ERR_LATER && code != ERR_NOT_FOUND;
 	if (call->cancelled) {
 		give_up(call, ERR_GONE, "cancelled by the caller");
 	} else if (!choose_next(code, call->method->repeatable)) {
@@ -176,9 +176,8 @@ ask_next(struct call *call)
 	enum err refused;
 
 	if (call->at >= call->order.n) {
-		bool away = call->last == ERR_NO_WORKERS || call->order.n == 0;
-
-		give_up(call, away ? ERR_NO_WORKERS : ERR_UPSTREAM, "no provider could answer");
+		give_up(call, call->touched ? ERR_UPSTREAM : ERR_NO_WORKERS,
+		    "no provider could answer");
 		return;
 	}
 	if (left <= 0) {

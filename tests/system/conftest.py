@@ -49,7 +49,7 @@ class Proc:
     def __init__(self, name, args=(), env=None, log_dir=None, program=None):
         self.name, self.args, self.program = name, [str(a) for a in args], str(program or BIN / name)
         self.env = {**os.environ, **{k: str(v) for k, v in (env or {}).items()}}
-        self.env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
+        self.env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:quarantine_size_mb=4")
         self.log_path = pathlib.Path(log_dir) / f"{name}-{id(self):x}.log"
         self.p = None
 

@@ -108,7 +108,7 @@ def test_the_second_answers_while_the_first_is_stopped_and_a_third_started_by_ha
     assert r.status == 200 and r.headers["x-provider"] == "fixed-rates"
     assert gateway.second.stop() == 0
     r = gateway.http("GET", PATH)
-    assert r.status == 503
+    assert r.status == 503, r.body
     problem = r.json()
     assert problem["code"] == "NO_WORKERS" and problem["retryable"] is True
     assert [a["provider"] for a in problem["attempts"]] == ["http-rates", "fixed-rates"]
