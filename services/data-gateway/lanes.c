@@ -125,9 +125,11 @@ block(struct lanes *l, struct lane *lane, uint64_t seq, int64_t until)
 	list_push_back(&l->blocked, &lane->place);
 	if (++l->nblocked <= BLOCKED_MAX)
 		return;
-	oldest = LIST_FIRST(&l->blocked, struct lane, place);
-	unblock(l, oldest);
-	drop_if_idle(l, oldest);
+	LIST_EACH (oldest, &l->blocked, struct lane, place) {
+		unblock(l, oldest);
+		drop_if_idle(l, oldest);
+		break;
+	}
 }
 
 /* Delays differ, so what is over may stand behind what is not; it goes when its turn comes. */

@@ -334,6 +334,10 @@ on_open(void *state, struct svc *s)
 		    LOG_S("expected", "at most 57 letters, digits, - and _"));
 		return EXIT_NORESTART;
 	}
+	if (strcmp(p->conf.from, "new") != 0 && strcmp(p->conf.from, "all") != 0) {
+		log_error("bad_option", LOG_S("option", "from"), LOG_S("expected", "new or all"));
+		return EXIT_NORESTART;
+	}
 	(void)snprintf(p->group, sizeof p->group, "pusher-%s", p->conf.destination);
 	p->lanes = lanes_new();
 	p->opened = true;
@@ -346,6 +350,7 @@ on_start(void *state, struct svc *s)
 	struct pusher *p = state;
 	struct worker_sub_spec spec = {.pattern = "rows.in",
 	    .group = p->group,
+	    .from = p->conf.from,
 	    .ack_ms = p->conf.ack_ms,
 	    .tries = p->conf.tries,
 	    .credit = (unsigned)p->conf.credit,
@@ -444,6 +449,8 @@ pusher_main(int argc, char **argv, const struct pusher_ops *ops, void *state)
 	const struct opt rows[] = {
 	    {"destination", OPT_STR, &p->conf.destination, ops->name, 0, 0, 0,
 		"name of the destination: the group is pusher-<destination>"},
+	    {"from", OPT_STR, &p->conf.from, "new", 0, 0, 0,
+		"where a new destination begins: new, or all that the journal still has"},
 	    {"tries", OPT_INT, &p->conf.tries, "1000", 1, 1000, 0,
 		"attempts before a delivery becomes a dead letter (1000 last three days)"},
 	    {"ack-ms", OPT_INT, &p->conf.ack_ms, "30000", 1000, 3600000, 0,

@@ -51,7 +51,7 @@ struct pusher {
 	bool opened, scheduled, draining, closing;
 
 	struct {
-		const char *destination;
+		const char *destination, *from;
 		int64_t tries, ack_ms, credit, batch, batch_bytes, push_ms;
 	} conf;
 	char group[LIMIT_GROUP + 8];

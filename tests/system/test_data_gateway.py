@@ -459,14 +459,17 @@ def test_while_the_trigger_cannot_be_asked_for_nothing_is_delivered(lab):
 def test_several_destinations_of_one_kind(lab):
     lab.csv()
     other = lab.h.base / "other"
-    lab.h.proc("pusher-csv-file", "--dir", other, "--destination", "archive").start()
+    before = lab.send([{"data": {"a": 1}}])
+    lab.wait_states(before, csv_file="delivered")
+    lab.h.proc("pusher-csv-file", "--dir", other, "--destination", "archive", "--from", "all").start()
     r = lab.send([{"data": {"a": 1}}])
     lab.wait_states(r, csv_file="delivered", archive="delivered")
+    lab.wait_states(before, csv_file="delivered", archive="delivered")  # the new one has what was there before
     assert (other / f"{TRIGGER}.csv").read_text() == lab.csv_text()
 
 
 def test_wrong_options_end_with_100(lab):
-    for program, args, what in (("pusher-postgres", ["--table", "no-dot"], "table"), ("pusher-postgres", ["--destination", "a b"], "destination"),
+    for program, args, what in (("pusher-postgres", ["--table", "no-dot"], "table"), ("pusher-postgres", ["--destination", "a b"], "destination"), ("pusher-postgres", ["--from", "old"], "from"),
                                 ("pusher-csv-file", [], "dir"), ("pusher-csv-file", ["--dir", "/nonexistent/x"], "dir")):
         p = lab.h.proc(program, *args)
         p.spawn()

@@ -184,7 +184,7 @@ drop_items(void)
 static const char *
 path(const char *name)
 {
-	static char out[200];
+	static char out[400];
 
 	snprintf(out, sizeof out, "%s/%s", dir, name);
 	return out;

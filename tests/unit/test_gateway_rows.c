@@ -171,7 +171,7 @@ native(void)
 		mp_put_map(&body, 2);
 		mp_put_cstr(&body, "a");
 		if (i == 0)
-			mp_put_double(&body, NAN);
+			mp_put_double(&body, (double)NAN);
 		else if (i == 1)
 			buf_put(&body, "\x91\xd4\x01z", 4); /* [ext] */
 		else if (i == 2)
