@@ -18,22 +18,29 @@ enum { POINTER_MAX = 300 };
 static void
 lift_faults(const struct faults *part, const char *at, struct faults *f)
 {
+	struct buf pointer, detail;
 	struct mp_r r;
 
+	buf_init(&pointer, (size_t)8 << 10);
+	buf_init(&detail, (size_t)8 << 10);
 	mp_r_init(&r, buf_span(&part->items));
 	for (unsigned i = 0; i < part->kept; i++) {
-		char pointer[POINTER_MAX];
+		struct span s;
 
+		buf_reset(&pointer);
+		buf_reset(&detail);
 		(void)mp_map(&r);
 		(void)mp_str(&r, SIZE_MAX);
-		struct span p = mp_str(&r, SIZE_MAX);
-
+		s = mp_str(&r, SIZE_MAX);
+		buf_puts(&pointer, at);
+		buf_put(&pointer, s.p, s.n);
 		(void)mp_str(&r, SIZE_MAX);
-		struct span detail = mp_str(&r, SIZE_MAX);
-
-		(void)snprintf(pointer, sizeof pointer, "%s%.*s", at, (int)p.n, (const char *)p.p);
-		faults_add(f, pointer, "%.*s", (int)detail.n, (const char *)detail.p);
+		s = mp_str(&r, SIZE_MAX);
+		buf_put(&detail, s.p, s.n);
+		faults_add(f, buf_cstr(&pointer), "%s", buf_cstr(&detail));
 	}
+	buf_fini(&pointer);
+	buf_fini(&detail);
 }
 
 static void

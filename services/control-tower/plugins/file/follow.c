@@ -15,7 +15,7 @@
 #include "services/control-tower/plugins/file/follow_at.h"
 #include "services/control-tower/split.h"
 
-#define PIECE ((size_t)1 << 20)
+#define PIECE ((size_t)256 << 10)
 #define LINE_MAX_BYTES ((size_t)15 << 20)
 #define COMPLAINTS_MAX 1000
 
