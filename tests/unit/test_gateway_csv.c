@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -408,6 +410,35 @@ at_once(void)
 	empty_dir();
 }
 
+/* The disk takes a part of what is written: the part is taken back, and all of it goes in once
+ * there is room. */
+static void
+no_room(void)
+{
+	struct rlimit was, low = {.rlim_cur = sizeof BEFORE + 5};
+	struct tables *t = tables_new(dir);
+	const char *why;
+	char text[2000];
+
+	(void)signal(SIGXFSZ, SIG_IGN);
+	CHECK(getrlimit(RLIMIT_FSIZE, &was) == 0);
+	low.rlim_max = was.rlim_max;
+	CHECK(push(t, item(R(1), ONE), NULL, NULL) == PUSHER_OK);
+	CHECK(setrlimit(RLIMIT_FSIZE, &low) == 0);
+	CHECK(push(t, item(R(3), ONE), NULL, &why) == PUSHER_RETRY);
+	CHECK_STR(why, UUID ".csv: File too large");
+	CHECK(push(t, item(R(2), TWO), NULL, NULL) == PUSHER_RETRY); /* while it is made wider */
+	CHECK(setrlimit(RLIMIT_FSIZE, &was) == 0);
+	get_file(UUID ".csv", text, sizeof text);
+	CHECK_STR(text, BEFORE);
+	CHECK(push(t, &items[2], &items[0], NULL) == PUSHER_OK);
+	get_file(UUID ".csv", text, sizeof text);
+	CHECK_STR(text, AFTER);
+	tables_free(t);
+	drop_items();
+	empty_dir();
+}
+
 static void
 too_wide(void)
 {
@@ -505,6 +536,7 @@ main(void)
 	somebody_else();
 	in_the_way();
 	at_once();
+	no_room();
 	too_wide();
 	trigger_file();
 	in_a_thread();
