@@ -56,8 +56,7 @@ answer(struct create *c, bool replayed)
 	buf_fini(&headers);
 }
 
-/* As the broker said it; its INVALID or DENIED would be about our envelope, not about the caller's.
- */
+/* As the broker said it. */
 static void
 fail_as(struct worker_msg *m, const struct env *e)
 {
