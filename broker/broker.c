@@ -41,12 +41,13 @@ bury(struct broker *b, struct peer *p)
 	    LOG_U("subs", p->nsubs), LOG_I("silent_ms", broker_now(b) - p->last_ms));
 	route_peer_gone(b->route, &p->route, broker_now(b));
 	LIST_EACH (s, &p->subs, struct sub, by_peer)
-		if (s->kind == SUB_GROUP && !b->ending)
+		if (s->kind == SUB_GROUP && !b->ending) {
 			groups_leave(b, s);
-		else if (s->kind == SUB_TAIL)
+		} else if (s->kind == SUB_TAIL) {
 			tails_end(b, s);
-		else
+		} else {
 			registry_sub_remove(&b->reg, s);
+		}
 	out_discard(b, p);
 	registry_remove(&b->reg, p);
 	broker_changed(b, true, false);
@@ -280,10 +281,11 @@ check_peers(struct broker *b, int64_t now)
 	LIST_EACH (p, &b->reg.ages, struct peer, by_age) {
 		if (now - p->last_ms < PROBE_MS)
 			return;
-		if (now - p->last_ms >= PEER_LOST_MS && !is_kept(p))
+		if (now - p->last_ms >= PEER_LOST_MS && !is_kept(p)) {
 			broker_lost(b, p, "silent");
-		else if (!p->probed)
+		} else if (!p->probed) {
 			probe(b, p);
+		}
 	}
 }
 

@@ -144,10 +144,11 @@ cursor(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	mp_put_map(&body, 2);
 	ctl_put_span(&body, "src", src);
 	mp_put_cstr(&body, "cur");
-	if (p != NULL)
+	if (p != NULL) {
 		mp_put_bin(&body, span_of(p, n));
-	else
+	} else {
 		mp_put_nil(&body);
+	}
 	ctl_answer(b, c, &body);
 	buf_fini(&body);
 	free(p);
@@ -210,18 +211,20 @@ ctl_request(struct broker *b, struct peer *p, const struct env *e)
 	struct doc d;
 
 	memcpy(c.id, e->id, 16);
-	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls) && fn == NULL; i++)
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls) && fn == NULL; i++) {
 		if (span_is(e->topic, calls[i].topic))
 			fn = calls[i].fn;
+	}
 	if (fn == NULL) {
 		ctl_refuse(b, &c, ERR_NOT_FOUND, "the broker serves no such topic");
 		return;
 	}
-	if (doc_parse(&d, e->body) != 0)
+	if (doc_parse(&d, e->body) != 0) {
 		ctl_refuse(b, &c, ERR_BAD_ENVELOPE, "body: expected one msgpack object");
-	else if (d.root.type != MSGPACK_OBJECT_MAP && d.root.type != MSGPACK_OBJECT_NIL)
+	} else if (d.root.type != MSGPACK_OBJECT_MAP && d.root.type != MSGPACK_OBJECT_NIL) {
 		ctl_missing(b, &c, "", "expected an object");
-	else
+	} else {
 		fn(b, &c, &d.root);
+	}
 	doc_fini(&d);
 }

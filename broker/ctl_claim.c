@@ -55,12 +55,13 @@ ctl_claim(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 {
 	struct span path = doc_str(o, "path"), name = doc_str(o, "name");
 
-	if (path.n == 0 || path.n > PATH_MAX_BYTES)
+	if (path.n == 0 || path.n > PATH_MAX_BYTES) {
 		ctl_missing(b, c, "/path", "expected a string of 1 to 1024 bytes");
-	else if (name.n == 0 || name.n > NAME_MAX_BYTES)
+	} else if (name.n == 0 || name.n > NAME_MAX_BYTES) {
 		ctl_missing(b, c, "/name", "expected a string of 1 to 127 bytes");
-	else
+	} else {
 		submit(b, c, JOURNAL_CLAIM, path, name);
+	}
 }
 
 struct owner {
@@ -86,11 +87,12 @@ ctl_claim_forget(struct broker *b, const struct ctl_call *c, const msgpack_objec
 		ctl_missing(b, c, "/path", "expected a string");
 		return;
 	}
-	if (journal_claims(b->journal, find_owner, &w) != 0)
+	if (journal_claims(b->journal, find_owner, &w) != 0) {
 		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
-	else if (w.name == NULL)
+	} else if (w.name == NULL) {
 		ctl_refuse(b, c, ERR_NOT_FOUND, "nobody has claimed this path");
-	else
+	} else {
 		submit(b, c, JOURNAL_CLAIM_DEL, w.path, span_str(w.name));
+	}
 	free(w.name);
 }

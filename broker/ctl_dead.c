@@ -70,10 +70,11 @@ ctl_dead_ls(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 		mp_put_array(&body, l.n);
 		buf_put(&body, l.items.p, l.items.n);
 		mp_put_cstr(&body, "next");
-		if (l.more)
+		if (l.more) {
 			mp_put_u64(&body, l.last);
-		else
+		} else {
 			mp_put_nil(&body);
+		}
 		body.failed |= l.items.failed;
 		ctl_answer(b, c, &body);
 	}
@@ -103,12 +104,13 @@ ctl_dead_show(struct broker *b, const struct ctl_call *c, const msgpack_object *
 	}
 	buf_init(&l.items, LIMIT_FRAME_RX - LIMIT_HEADER);
 	if (journal_dead_each(
-		b->journal, (struct span){NULL, 0}, (uint64_t)no - 1, first_only, &l) != 0)
+		b->journal, (struct span){NULL, 0}, (uint64_t)no - 1, first_only, &l) != 0) {
 		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
-	else if (l.last != (uint64_t)no)
+	} else if (l.last != (uint64_t)no) {
 		ctl_refuse(b, c, ERR_NOT_FOUND, "no such dead letter");
-	else
+	} else {
 		ctl_answer(b, c, &l.items);
+	}
 	buf_fini(&l.items);
 }
 

@@ -98,9 +98,10 @@ ctl_groups(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	ctl_put_u(&body, "head", b->head);
 	mp_put_cstr(&body, "groups");
 	mp_put_array(&body, n);
-	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
 		if (g->core && (only.p == NULL || span_is(only, g->name)))
 			put_group(b, g, &body);
+	}
 	ctl_answer(b, c, &body);
 	buf_fini(&body);
 }
@@ -152,10 +153,11 @@ take_settings(struct group_settings *s, const msgpack_object *o, struct faults *
 	s->ack_ms = take_i64(o, "ackMs", 1, 86400000, s->ack_ms, f);
 	s->idle_ms = take_i64(o, "idleMs", 0, INT64_MAX, s->idle_ms, f);
 	s->max_owed = take_i64(o, "maxOwed", 0, INT64_MAX, s->max_owed, f);
-	if (paused != NULL && paused->type != MSGPACK_OBJECT_BOOLEAN)
+	if (paused != NULL && paused->type != MSGPACK_OBJECT_BOOLEAN) {
 		faults_add(f, "/paused", "expected true or false");
-	else if (paused != NULL)
+	} else if (paused != NULL) {
 		s->paused = paused->via.boolean ? GROUP_PAUSED : GROUP_RUNS;
+	}
 	if (pattern == NULL)
 		return;
 	if (!groups_can_be_owed(doc_span(pattern)) ||
@@ -169,10 +171,11 @@ named(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	struct span name = doc_str(o, "group");
 	struct owed_group *g = name.n > 0 ? groups_find(b, name) : NULL;
 
-	if (name.n == 0)
+	if (name.n == 0) {
 		ctl_missing(b, c, "/group", "expected the name of a group");
-	else if (g == NULL || g->core == NULL || g->deleting)
+	} else if (g == NULL || g->core == NULL || g->deleting) {
 		ctl_refuse(b, c, ERR_NOT_FOUND, "no such group");
+	}
 	return g && g->core && !g->deleting ? g : NULL;
 }
 
@@ -197,10 +200,11 @@ ctl_groups_set(struct broker *b, const struct ctl_call *c, const msgpack_object 
 	s = g->set;
 	faults_init(&f);
 	take_settings(&s, o, &f);
-	if (f.n > 0)
+	if (f.n > 0) {
 		ctl_invalid(b, c, &f);
-	else
+	} else {
 		groups_set(b, g, &s, on_done, keep(c));
+	}
 	faults_fini(&f);
 }
 

@@ -29,10 +29,11 @@ put_entry(struct buf *out, const struct sub *s, const struct owed_group *g, unsi
 	if (g != NULL)
 		ctl_put_str(out, "group", g->name);
 	mp_put_cstr(out, "desc");
-	if (s != NULL && s->desc != NULL)
+	if (s != NULL && s->desc != NULL) {
 		buf_put(out, s->desc->body.p, s->desc->body.n);
-	else
+	} else {
 		mp_put_nil(out);
+	}
 	ctl_put_str(out, "identity", "local");
 	ctl_put_u(out, "workers", workers);
 	mp_put_cstr(out, "live");
@@ -40,6 +41,7 @@ put_entry(struct buf *out, const struct sub *s, const struct owed_group *g, unsi
 }
 
 static void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 count_sub(struct entry **all, const struct sub *s)
 {
 	struct entry *e, key = {0};
@@ -100,6 +102,7 @@ unworked(const struct broker *b)
 }
 
 void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 ctl_services(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 {
 	struct entry *all = NULL, *e, *tmp;
@@ -119,12 +122,13 @@ ctl_services(struct broker *b, const struct ctl_call *c, const msgpack_object *o
 	mp_put_array(&body, HASH_COUNT(all) + unworked(b));
 	HASH_ITER (hh, all, e, tmp) {
 		put_entry(&body, e->sub, e->sub->group, e->workers);
-		HASH_DEL(all, e);
+		HASH_DEL(all, e); /* NOLINT(clang-analyzer-*): uthash */
 		free(e);
 	}
-	for (const struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+	for (const struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
 		if (g->core && g->subs == 0)
 			put_entry(&body, NULL, g, 0);
+	}
 	put_claims(b, &body);
 	ctl_answer(b, c, &body);
 	buf_fini(&body);

@@ -19,10 +19,11 @@ on_feed(void *arg)
 			return;
 		}
 		p = zmq_msg_data(&m);
-		if (zmq_msg_size(&m) > 0 && p[0] == 1)
+		if (zmq_msg_size(&m) > 0 && p[0] == 1) {
 			b->feed_readers++;
-		else if (zmq_msg_size(&m) > 0 && p[0] == 0 && b->feed_readers > 0)
+		} else if (zmq_msg_size(&m) > 0 && p[0] == 0 && b->feed_readers > 0) {
 			b->feed_readers--;
+		}
 		zmq_msg_close(&m);
 	}
 }

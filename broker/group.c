@@ -140,6 +140,7 @@ skip_known(struct group *g, uint64_t seq)
 }
 
 static struct entry *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 find(const struct group *g, uint64_t seq)
 {
 	struct entry *e;
@@ -149,6 +150,7 @@ find(const struct group *g, uint64_t seq)
 }
 
 static void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 load(struct group *g, const struct group_rec *r, const struct known *k)
 {
 	struct entry *e = xcalloc(1, sizeof(*e));
@@ -168,10 +170,11 @@ load(struct group *g, const struct group_rec *r, const struct known *k)
 	g->ahead_bytes += e->bytes;
 	list_push_back(&g->all, &e->all);
 	HASH_ADD(hh, g->entries, seq, sizeof(e->seq), e);
-	if (r->key.p != NULL)
+	if (r->key.p != NULL) {
 		group_order_add(g, e, r->key);
-	else
+	} else {
 		group_work_ready(g, e, true);
+	}
 }
 
 bool
@@ -189,10 +192,11 @@ group_offer(struct group *g, const struct group_rec *r)
 		g->read = r->seq;
 		return false;
 	}
-	if (done)
+	if (done) {
 		g->ops.drop(g->ops.arg, r->frame);
-	else
+	} else {
 		load(g, r, k);
+	}
 	g->iknown += k ? 1 : 0;
 	g->read = r->seq + 1;
 	return true;
@@ -351,10 +355,11 @@ fail(struct group *g, struct entry *e, int64_t delay, struct span reason, int64_
 	g->dirty = true;
 	group_work_lift(g, e);
 	e->fails++;
-	if (e->fails >= g->conf.tries)
+	if (e->fails >= g->conf.tries) {
 		group_work_die(g, e, reason);
-	else
+	} else {
 		group_work_delay(g, e, now + (delay >= 0 ? delay : backoff(g, e->fails)));
+	}
 	group_order_back(g, e);
 }
 
@@ -363,10 +368,11 @@ group_leave(struct group *g, struct group_worker *w, int64_t now)
 {
 	struct entry *e;
 
-	if (w->closing)
+	if (w->closing) {
 		g->nclosing--;
-	else
+	} else {
 		g->workers--;
+	}
 	w->closing = true;
 	group_work_refile(g, w);
 	while ((e = LIST_FIRST(&w->flight, struct entry, place)) != NULL)
@@ -381,9 +387,10 @@ group_leave(struct group *g, struct group_worker *w, int64_t now)
 static bool
 was_handed(const struct entry *e, uint64_t session)
 {
-	for (int i = 0; i < ENTRY_HANDED; i++)
+	for (int i = 0; i < ENTRY_HANDED; i++) {
 		if (e->handed[i] == session)
 			return true;
+	}
 	return false;
 }
 

@@ -65,11 +65,12 @@ check_key(const struct order_key *k)
 			INVARIANT(e->state != ENTRY_FLIGHT && e->state != ENTRY_WAIT);
 			continue;
 		}
-		if (before)
+		if (before) {
 			INVARIANT(e->state == ENTRY_FLIGHT || e->state == ENTRY_DYING);
-		else
+		} else {
 			INVARIANT(e->state == ENTRY_WAIT || e->state == ENTRY_DELAY ||
 				  e->state == ENTRY_DYING);
+		}
 		INVARIANT(e->state != ENTRY_FLIGHT || e->holder == k->holder);
 	}
 	INVARIANT(n == k->n && n > 0 && in_flight == k->in_flight && (k->next == NULL) == before);

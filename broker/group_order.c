@@ -24,6 +24,7 @@ promote(struct group *g, struct order_key *k)
 }
 
 void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 group_order_add(struct group *g, struct entry *e, struct span key)
 {
 	struct order_key *k;
@@ -45,6 +46,7 @@ group_order_add(struct group *g, struct entry *e, struct span key)
 }
 
 void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 group_order_del(struct group *g, struct entry *e)
 {
 	struct order_key *k = e->key;
@@ -104,9 +106,10 @@ group_order_back(struct group *g, struct entry *e)
 		group_work_lift(g, k->next);
 	if (k->next == NULL || k->next->seq > e->seq)
 		k->next = e;
-	for (struct list *n = e->kin.next; n != &k->entries; n = n->next)
+	for (struct list *n = e->kin.next; n != &k->entries; n = n->next) {
 		if (KIN(n)->state == ENTRY_FLIGHT)
 			group_work_lift(g, KIN(n));
+	}
 }
 
 struct entry *
@@ -114,9 +117,10 @@ group_order_first_late(struct entry *e, int64_t now)
 {
 	if (e->key == NULL)
 		return e;
-	for (struct list *n = e->key->entries.next; KIN(n) != e; n = n->next)
+	for (struct list *n = e->key->entries.next; KIN(n) != e; n = n->next) {
 		if (KIN(n)->state == ENTRY_FLIGHT && KIN(n)->deadline <= now)
 			return KIN(n);
+	}
 	return e;
 }
 

@@ -54,9 +54,10 @@ group_encode(const struct group *g, uint64_t head, bool clean, struct buf *out)
 	LIST_EACH (e, &g->all, struct entry, all)
 		if (e->seq < high)
 			put_pending(out, &before, e->seq, e->fails, e->delivered);
-	for (size_t i = g->iknown; i < g->nknown; i++)
+	for (size_t i = g->iknown; i < g->nknown; i++) {
 		put_pending(
 		    out, &before, g->known[i].seq, g->known[i].fails, g->known[i].delivered);
+	}
 }
 
 static int

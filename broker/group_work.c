@@ -37,10 +37,12 @@ static void
 arm(struct group *g, struct entry *e, int64_t deadline)
 {
 	e->deadline = deadline;
-	if (list_empty(&g->due) || LIST_ITEM(g->due.prev, struct entry, due)->deadline <= deadline)
+	if (list_empty(&g->due) ||
+	    LIST_ITEM(g->due.prev, struct entry, due)->deadline <= deadline) {
 		list_push_back(&g->due, &e->due);
-	else
+	} else {
 		timer_set(&g->late, &e->timer, deadline);
+	}
 }
 
 void
@@ -120,10 +122,11 @@ group_work_ready(struct group *g, struct entry *e, bool in_turn)
 	list_remove(&e->place);
 	e->holder = NULL;
 	set_state(g, e, ENTRY_READY);
-	if (in_turn)
+	if (in_turn) {
 		list_push_back(&g->ready, &e->place);
-	else
+	} else {
 		timer_set(&g->urgent, &e->timer, (int64_t)e->seq);
+	}
 }
 
 void
@@ -155,6 +158,7 @@ group_work_die(struct group *g, struct entry *e, struct span reason)
 }
 
 void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 group_work_forget(struct group *g, struct entry *e)
 {
 	list_remove(&e->all);

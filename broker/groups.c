@@ -28,10 +28,13 @@ struct create {
 };
 
 struct owed_group *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 groups_find(const struct broker *b, struct span name)
 {
-	struct owed_group *g;
+	struct owed_group *g = NULL;
 
+	if (name.n == 0)
+		return NULL;
 	HASH_FIND(hh, b->groups.all, name.p, (unsigned)name.n, g);
 	return g;
 }
@@ -46,6 +49,7 @@ groups_core_new(struct owed_group *g, uint64_t next)
 }
 
 static struct owed_group *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 group_add(struct broker *b, const char *name, const struct group_settings *set)
 {
 	struct owed_group *g = xcalloc(1, sizeof(*g));
@@ -72,6 +76,7 @@ join_free(struct join *j)
 }
 
 static void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 group_remove(struct owed_group *g)
 {
 	struct broker *b = g->b;
@@ -136,8 +141,9 @@ groups_free(struct broker *b)
 
 	groups_save_free(b);
 	loop_timer_clear(b->loop, &b->groups.save_timer);
-	HASH_ITER (hh, b->groups.all, g, tmp)
+	HASH_ITER (hh, b->groups.all, g, tmp) {
 		group_remove(g);
+	}
 }
 
 /* ---- SUB ---- */
@@ -223,9 +229,10 @@ turn_all_away(struct owed_group *g, enum err code)
 	LIST_EACH (j, &g->joins, struct join, node) {
 		struct peer *p = registry_by_session(&g->b->reg, j->session);
 
-		if (p != NULL)
+		if (p != NULL) {
 			out_err(g->b, p, j->id, code,
 			    code == ERR_BUSY ? "the disk is full" : "the journal failed");
+		}
 		join_free(j);
 	}
 }
@@ -272,10 +279,11 @@ on_created(struct broker *b, struct job *j)
 	g->core = groups_core_new(g, next);
 	g->saved_head = b->head;
 	g->saved_floor = next - 1;
-	if (next > b->head)
+	if (next > b->head) {
 		group_seen(g->core, next, true);
-	else
+	} else {
 		groups_feed_count(g, next - 1, b->head);
+	}
 	log_info("group_created", LOG_S("group", g->name), LOG_S("pattern", g->set.pattern),
 	    LOG_U("next", next));
 	take_all_in(g);

@@ -63,10 +63,11 @@ on_set(struct broker *b, struct job *j)
 	struct change *c = LIST_ITEM(j, struct change, job);
 	struct owed_group *g = groups_find(b, span_str(c->name));
 
-	if (g == NULL || g->core == NULL)
+	if (g == NULL || g->core == NULL) {
 		j->op.err = ERR_NOT_FOUND;
-	else if (j->op.err == ERR_OK)
+	} else if (j->op.err == ERR_OK) {
 		apply(g, &c->set);
+	}
 	change_end(b, c, g);
 }
 
@@ -137,11 +138,11 @@ watch_over(struct owed_group *g)
 	struct group_stats s;
 
 	group_stats(g->core, b->head, &s);
-	if (g->set.max_owed > 0 && s.owed > g->set.max_owed)
+	if (g->set.max_owed > 0 && s.owed > g->set.max_owed) {
 		pause_it(g, GROUP_PAUSED_OWED);
-	else if (g->set.idle_ms > 0 && idle > g->set.idle_ms)
+	} else if (g->set.idle_ms > 0 && idle > g->set.idle_ms) {
 		pause_it(g, GROUP_PAUSED_IDLE);
-	else if (idle > IDLE_WARN_MS && !g->idle_warned) {
+	} else if (idle > IDLE_WARN_MS && !g->idle_warned) {
 		g->idle_warned = true;
 		log_warn("group_idle", LOG_S("group", g->name), LOG_I("idle_ms", idle),
 		    LOG_I("owed", s.owed));
@@ -151,9 +152,10 @@ watch_over(struct owed_group *g)
 void
 groups_tick(struct broker *b)
 {
-	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
 		if (g->core != NULL && !g->deleting && g->set.paused == GROUP_RUNS)
 			watch_over(g);
+	}
 	groups_save_tick(b);
 }
 

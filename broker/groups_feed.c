@@ -131,9 +131,10 @@ read_tail(struct owed_group *g)
 	uint64_t seq = group_read(g->core);
 	struct rec *r = NULL;
 
-	for (unsigned i = 0; i < TAIL_A_TURN && (r = tail_get(&b->tail, seq)) != NULL; i++, seq++)
+	for (unsigned i = 0; i < TAIL_A_TURN && (r = tail_get(&b->tail, seq)) != NULL; i++, seq++) {
 		if (topic_match(span_str(g->set.pattern), r->topic) && !offer(g, rec_hold(r)))
 			return false;
+	}
 	group_seen(g->core, seq, seq > b->head);
 	return true;
 }
@@ -158,10 +159,11 @@ catch_up(struct owed_group *g)
 	while (!group_is_live(g->core) && group_wants(g->core) && may_read(g)) {
 		uint64_t from = group_read(g->core);
 
-		if (from > b->head)
+		if (from > b->head) {
 			group_seen(g->core, from, true);
-		else if (tail_get(&b->tail, from) != NULL ? !read_tail(g) : !read_page(g))
+		} else if (tail_get(&b->tail, from) != NULL ? !read_tail(g) : !read_page(g)) {
 			return;
+		}
 	}
 }
 
@@ -189,10 +191,11 @@ run(struct owed_group *g)
 		groups_save_soon(g);
 	next = group_next(g->core);
 	g->timer.fn = on_group_timer;
-	if (next == INT64_MAX)
+	if (next == INT64_MAX) {
 		loop_timer_clear(b->loop, &g->timer);
-	else if (!timer_is_set(&g->timer) || g->timer.at_ms != next)
+	} else if (!timer_is_set(&g->timer) || g->timer.at_ms != next) {
 		loop_timer(b->loop, &g->timer, next > now ? next : now + 1);
+	}
 	if (!group_is_live(g->core) && group_wants(g->core) && may_read(g)) {
 		groups_busy(g);
 		broker_soon(b);

@@ -31,10 +31,11 @@ on_saved(struct broker *b, struct job *j)
 
 	if (g != NULL) {
 		g->saving = false;
-		if (j->op.err == ERR_OK)
+		if (j->op.err == ERR_OK) {
 			g->saved_floor = s->floor;
-		else if (j->op.err == ERR_BUSY)
+		} else if (j->op.err == ERR_BUSY) {
 			groups_save_soon(g);
+		}
 	}
 	buf_fini(&s->blob);
 	free(s);
@@ -98,9 +99,10 @@ groups_save_turn(struct broker *b)
 void
 groups_close(struct broker *b)
 {
-	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
 		if (g->core != NULL && !g->deleting)
 			save(g, true);
+	}
 }
 
 /* ---- dead letters ---- */
@@ -237,9 +239,10 @@ groups_save_tick(struct broker *b)
 		b->groups.dead_retries++;
 		broker_submit(b, &u->job);
 	}
-	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
 		if (g->core != NULL && b->head - g->saved_head > SAVE_BEHIND)
 			groups_save_soon(g);
+	}
 }
 
 void

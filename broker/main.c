@@ -49,12 +49,14 @@ check_endpoints(const char *list, const char *flag)
 {
 	char *copy = xstrdup(list), *save = NULL;
 
-	for (char *s = strtok_r(copy, ",", &save); s != NULL; s = strtok_r(NULL, ",", &save))
-		if (!sock_is_local(s))
+	for (char *s = strtok_r(copy, ",", &save); s != NULL; s = strtok_r(NULL, ",", &save)) {
+		if (!sock_is_local(s)) {
 			die(EXIT_NORESTART,
 			    "--%s %s: only loopback and ipc addresses are served, as there are no "
 			    "keys to ask for",
 			    flag, s);
+		}
+	}
 	free(copy);
 }
 
@@ -103,12 +105,24 @@ say_ready(void)
 	close((int)ready_fd);
 }
 
+static void
+serve(struct broker *b, struct loop *l)
+{
+	struct loop_fd *watch;
+
+	b->signal_fd = open_signals();
+	watch = loop_fd(l, b->signal_fd, ZMQ_POLLIN, on_signal, b);
+	say_ready();
+	loop_run(l);
+	loop_fd_end(watch);
+	close(b->signal_fd);
+}
+
 static int
 run(void)
 {
 	struct loop *l = loop_new();
 	struct journal *j = open_journal();
-	struct loop_fd *watch;
 	struct broker *b;
 
 	if (j == NULL)
@@ -116,12 +130,7 @@ run(void)
 	b = broker_new(l, j, &conf);
 	if (b == NULL)
 		die(EXIT_AGAIN, "the broker cannot start");
-	b->signal_fd = open_signals();
-	watch = loop_fd(l, b->signal_fd, ZMQ_POLLIN, on_signal, b);
-	say_ready();
-	loop_run(l);
-	loop_fd_end(watch);
-	close(b->signal_fd);
+	serve(b, l);
 	broker_free(b);
 	loop_free(l);
 	log_info("broker_down");
@@ -140,9 +149,10 @@ main(int argc, char **argv)
 	if (rc != 0)
 		return rc > 0 ? 0 : EXIT_NORESTART;
 	level = log_level_of(log_level);
-	if (level < 0)
+	if (level < 0) {
 		die(EXIT_NORESTART, "--log-level %s: expected debug, info, warn or error",
 		    log_level);
+	}
 	if (rest < argc)
 		die(EXIT_NORESTART, "%s: the broker takes options only", argv[rest]);
 	log_set_level((enum log_level)level);

@@ -48,6 +48,7 @@ node_is_bare(const struct match_node *n)
 }
 
 static void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 node_free(struct match *m, struct match_node *n)
 {
 	struct match_node *kid, *tmp;
@@ -94,6 +95,7 @@ match_nodes(const struct match *m)
 }
 
 static struct match_node *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 literal_kid(const struct match_node *n, struct span token)
 {
 	struct match_node *kid;
@@ -103,6 +105,7 @@ literal_kid(const struct match_node *n, struct span token)
 }
 
 static struct match_node *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 kid_made(struct match *m, struct match_node *n, struct span token)
 {
 	struct match_node *kid;
@@ -152,17 +155,19 @@ match_add(struct match *m, struct span pattern, struct match_entry *e)
 
 /* Take away what holds nothing any more, up to the root. */
 static void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 prune(struct match *m, struct match_node *n)
 {
 	while (n->parent != NULL && node_is_bare(n)) {
 		struct match_node *up = n->parent;
 
-		if (up->star == n)
+		if (up->star == n) {
 			up->star = NULL;
-		else if (up->rest == n)
+		} else if (up->rest == n) {
 			up->rest = NULL;
-		else
+		} else {
 			HASH_DEL(up->literals, n);
+		}
 		m->nodes--;
 		free(n);
 		n = up;

@@ -129,10 +129,11 @@ answer_ok(struct broker *b, struct peer *p, const struct put *u)
 	buf_init(&seqs, LIMIT_BATCH * 10);
 	if (u->batch) {
 		put_seqs(u, &seqs);
-		if (u->n <= SEQS_IN_META)
+		if (u->n <= SEQS_IN_META) {
 			env_set_s(&e, ENV_M_SEQS, buf_span(&seqs));
-		else
+		} else {
 			e.body = buf_span(&seqs);
+		}
 	} else {
 		env_set_u(&e, ENV_M_SEQ, r->seq);
 		env_set_u(&e, ENV_M_GROUPS, r->groups);
@@ -168,14 +169,15 @@ answer_err(struct broker *b, struct peer *p, const struct put *u)
 	const char *why = "the id is stored with other content";
 	int at = -1;
 
-	if (u->job.op.err == ERR_BUSY)
+	if (u->job.op.err == ERR_BUSY) {
 		why = "the disk is full";
-	else if (u->job.op.err != ERR_CONFLICT)
+	} else if (u->job.op.err != ERR_CONFLICT) {
 		why = "the journal failed";
-	else if (u->job.op.conflict_at < 0)
+	} else if (u->job.op.conflict_at < 0) {
 		why = "the cursor is not as expected, or belongs to another identity";
-	else if (u->batch)
+	} else if (u->batch) {
 		at = u->job.op.conflict_at;
+	}
 	refuse(b, p, u->id, u->job.op.err, at, why);
 }
 
@@ -189,10 +191,11 @@ on_put_done(struct broker *b, struct job *j)
 	if (p != NULL) {
 		p->put_bytes -= u->bytes;
 		p->puts--;
-		if (j->op.err == ERR_OK)
+		if (j->op.err == ERR_OK) {
 			answer_ok(b, p, u);
-		else
+		} else {
 			answer_err(b, p, u);
+		}
 	}
 	for (unsigned i = 0; j->op.err == ERR_OK && i < u->n; i++) {
 		if (j->op.u.put.recs[i].repeat)
@@ -219,10 +222,11 @@ add_record(struct broker *b, struct put *u, struct rec *r, struct span dig, stru
 	jr->frame = rec_frame(r);
 	jr->exp_ms = r->exp_ms;
 	jr->groups = pub_groups(b, r->topic);
-	if (dig.p != NULL)
+	if (dig.p != NULL) {
 		memcpy(jr->dig, dig.p, sizeof(jr->dig));
-	else
+	} else {
 		digest_parts(jr->dig, (struct span[]){r->topic, body}, 2);
+	}
 }
 
 static void
@@ -312,16 +316,17 @@ pub_on_pub(struct broker *b, struct peer *p, const struct env *e, struct span fr
 	enum err code = ERR_OK;
 	const char *why = refuse_topic(e->topic, &code);
 
-	if (why != NULL)
+	if (why != NULL) {
 		out_err(b, p, e->id, code, why);
-	else if (b->draining)
+	} else if (b->draining) {
 		out_err(b, p, e->id, ERR_DRAINING, "the broker is ending");
-	else if (frame.n > LIMIT_FRAME)
+	} else if (frame.n > LIMIT_FRAME) {
 		out_err(b, p, e->id, ERR_TOO_BIG, "frame: over 16 MiB");
-	else if (topic_is_durable(e->topic))
+	} else if (topic_is_durable(e->topic)) {
 		pub_durable(b, p, e, frame);
-	else
+	} else {
 		pub_ephemeral(b, p, e, frame);
+	}
 }
 
 /* ---- BATCH ---- */
@@ -384,9 +389,10 @@ add_items(struct broker *b, struct peer *p, struct put *u, struct mp_r *r, unsig
 	struct buf frame;
 
 	buf_init(&frame, LIMIT_FRAME);
-	for (unsigned i = 0; i < n && code == ERR_OK; i++)
+	for (unsigned i = 0; i < n && code == ERR_OK; i++) {
 		code = frame_item(r, &frame) ? add_item(b, u, buf_span(&frame), &why)
 					     : ERR_BAD_ENVELOPE;
+	}
 	buf_fini(&frame);
 	if (code == ERR_OK)
 		return true;
@@ -440,10 +446,11 @@ pub_on_batch(struct broker *b, struct peer *p, const struct env *e)
 		u = put_new(n, p->session, e->id);
 		u->batch = true;
 		keep_cursor(u, e);
-		if (add_items(b, p, u, &r, n))
+		if (add_items(b, p, u, &r, n)) {
 			submit(b, u, p);
-		else
+		} else {
 			put_free(u);
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ static void
 grow(struct tail *t)
 {
 	size_t cap = t->cap ? t->cap * 2 : 1024;
-	struct rec **v = xcalloc(cap, sizeof(*v));
+	struct rec **v = xcalloc(cap, sizeof(*v)); /* NOLINT(bugprone-sizeof-expression) */
 
 	for (size_t i = 0; i < t->n; i++)
 		v[i] = t->v[(t->at + i) % t->cap];
@@ -107,9 +107,10 @@ grow(struct tail *t)
 void
 tail_push(struct tail *t, struct rec *r)
 {
-	if (t->n > 0 && t->v[(t->at + t->n - 1) % t->cap]->seq + 1 != r->seq)
+	if (t->n > 0 && t->v[(t->at + t->n - 1) % t->cap]->seq + 1 != r->seq) {
 		while (t->n > 0)
 			pop(t);
+	}
 	if (t->n == t->cap)
 		grow(t);
 	t->v[(t->at + t->n++) % t->cap] = rec_hold(r);

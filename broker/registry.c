@@ -13,6 +13,7 @@ registry_init(struct registry *r)
 }
 
 static void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 desc_drop(struct registry *r, struct desc *d)
 {
 	if (d == NULL || --d->refs > 0)
@@ -22,6 +23,7 @@ desc_drop(struct registry *r, struct desc *d)
 }
 
 static struct desc *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 desc_of(struct registry *r, struct span body)
 {
 	uint8_t digest[DIGEST_BYTES];
@@ -53,6 +55,7 @@ registry_fini(struct registry *r)
 }
 
 struct peer *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 registry_find(const struct registry *r, struct span rid)
 {
 	struct peer *p;
@@ -62,6 +65,7 @@ registry_find(const struct registry *r, struct span rid)
 }
 
 struct peer *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 registry_by_session(const struct registry *r, uint64_t session)
 {
 	struct peer *p;
@@ -71,6 +75,7 @@ registry_by_session(const struct registry *r, uint64_t session)
 }
 
 struct peer *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 registry_add(struct registry *r, struct span rid, int64_t now)
 {
 	struct peer *p;
@@ -97,6 +102,7 @@ registry_add(struct registry *r, struct span rid, int64_t now)
 }
 
 void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 registry_remove(struct registry *r, struct peer *p)
 {
 	INVARIANT(list_empty(&p->subs) && list_empty(&p->queue));

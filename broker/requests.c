@@ -100,10 +100,11 @@ requests_req(struct broker *b, struct peer *p, const struct env *e, struct span 
 	b->reading_frame = frame;
 	code = route_request(b->route, &q, broker_now(b));
 	b->reading = NULL;
-	if (code == ERR_NO_WORKERS)
+	if (code == ERR_NO_WORKERS) {
 		out_err(b, p, e->id, code, "no worker serves this topic");
-	else if (code != ERR_OK)
+	} else if (code != ERR_OK) {
 		out_err(b, p, e->id, code, "too many bytes of requests are under way");
+	}
 }
 
 /* Where the id is in the header: the fourth element. */

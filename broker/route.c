@@ -55,10 +55,11 @@ route_request(struct route *r, const struct route_req *q, int64_t now)
 		return ERR_BUSY;
 	}
 	r->count.requests++;
-	if (m != NULL)
+	if (m != NULL) {
 		route_flight_send(r, f, m, q->frame, now);
-	else
+	} else {
 		route_flight_wait(r, f, p, false);
+	}
 	return ERR_OK;
 }
 
@@ -234,10 +235,11 @@ route_join(struct route *r, struct route_peer *peer, struct span pattern, uint32
 	}
 	m->credit = credit;
 	m->max_bytes = bytes;
-	if (opens)
+	if (opens) {
 		route_pool_open(r, m);
-	else
+	} else {
 		route_pool_refile(m);
+	}
 	route_flight_pump(r, m->pool, now);
 }
 
@@ -298,11 +300,12 @@ route_run(struct route *r, int64_t now)
 	while ((t = timer_pop(&r->deadlines, now)) != NULL) {
 		struct flight *f = LIST_ITEM(t, struct flight, timer);
 
-		if (f->state == FLIGHT_SENT)
+		if (f->state == FLIGHT_SENT) {
 			route_flight_fail(r, f, ERR_TIMEOUT, "no answer before the deadline");
-		else
+		} else {
 			route_flight_fail(r, f, f->resent ? ERR_WORKER_LOST : ERR_BUSY,
 			    "no worker had room before the deadline");
+		}
 	}
 }
 
@@ -335,21 +338,23 @@ free_members(struct list *l)
 }
 
 void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 route_free(struct route *r)
 {
 	struct route_pool *p, *tmp;
 
 	if (r == NULL)
 		return;
-	for (uint32_t i = 0; i < r->nslots; i++)
+	for (uint32_t i = 0; i < r->nslots; i++) {
 		if (r->slots[i].f != NULL)
 			route_flight_free(r, r->slots[i].f);
+	}
 	HASH_ITER (hh, r->pools, p, tmp) {
 		match_del(r->match, &p->match);
 		free_members(&p->open);
 		free_members(&p->full);
 		free_members(&p->closing);
-		HASH_DEL(r->pools, p);
+		HASH_DEL(r->pools, p); /* NOLINT(clang-analyzer-*): uthash */
 		free(p);
 	}
 	timer_heap_fini(&r->deadlines);

@@ -61,13 +61,14 @@ route_flight_by_id(const struct route *r, const uint8_t id[16])
 }
 
 struct flight *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 route_flight_by_client(const struct route *r, const struct route_peer *client, const uint8_t id[16])
 {
 	struct flight_key key = {.session = client->session};
 	struct flight *f;
 
 	memcpy(key.id, id, 16);
-	HASH_FIND(hh, r->asked, &key, sizeof(key), f);
+	HASH_FIND(hh, r->asked, &key, sizeof(key), f); /* NOLINT(clang-analyzer-*): uthash */
 	return f;
 }
 
@@ -82,6 +83,7 @@ route_flight_arm(struct route *r, struct flight *f, int64_t deadline)
 
 /* The client has, or is about to have, its end: what is left is at most a ghost. */
 static void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 part_from_client(struct route *r, struct flight *f)
 {
 	if (f->client == NULL)
@@ -144,10 +146,11 @@ route_flight_fail(struct route *r, struct flight *f, enum err code, const char *
 	uint8_t id[16];
 
 	memcpy(id, f->key.id, 16);
-	if (f->state == FLIGHT_SENT)
+	if (f->state == FLIGHT_SENT) {
 		route_flight_ghost(r, f);
-	else
+	} else {
 		route_flight_free(r, f);
+	}
 	r->count.failed++;
 	r->ops.fail(r->ops.arg, client, id, code, why);
 }
@@ -195,10 +198,11 @@ route_flight_wait(struct route *r, struct flight *f, struct route_pool *p, bool 
 	f->state = FLIGHT_WAITS;
 	f->pool = p;
 	r->waiting++;
-	if (front)
+	if (front) {
 		list_push_front(&p->waiting, &f->place);
-	else
+	} else {
 		list_push_back(&p->waiting, &f->place);
+	}
 }
 
 void
@@ -217,6 +221,7 @@ route_flight_pump(struct route *r, struct route_pool *p, int64_t now)
 }
 
 struct flight *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 route_flight_new(struct route *r, const struct route_req *q, int64_t now)
 {
 	struct flight *f = xcalloc(1, sizeof(*f));

@@ -8,6 +8,7 @@
 enum { CANDIDATES = 8 };
 
 struct route_pool *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 route_pool_of(struct route *r, struct span pattern)
 {
 	struct route_pool *p;
@@ -122,6 +123,7 @@ route_pool_shut(struct route *r, struct route_member *m)
 }
 
 void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 route_pool_release(struct route *r, struct route_pool *p)
 {
 	if (p->members > 0 || !list_empty(&p->closing) || !list_empty(&p->waiting))

@@ -109,11 +109,12 @@ replay(struct broker *b, struct sub *s)
 
 	if (s->read <= b->head && tail_get(&b->tail, s->read) == NULL) {
 		next = journal_read(b->journal, s->read, on_row, &y);
-		if (next == 0)
+		if (next == 0) {
 			s->read =
 			    b->head + 1; /* logged by the journal; it goes on with what comes */
-		else if (next > b->head && s->read < next && has_room(s, 0))
+		} else if (next > b->head && s->read < next && has_room(s, 0)) {
 			s->read = next; /* nothing that matches is left */
+		}
 		return true;
 	}
 	replay_memory(b, s);
@@ -134,10 +135,11 @@ tails_turn(struct broker *b)
 			return;
 		}
 		pages -= replay(b, s) ? 1 : 0;
-		if (s->read > b->head)
+		if (s->read > b->head) {
 			list_remove(&s->behind);
-		else if (has_room(s, 0))
+		} else if (has_room(s, 0)) {
 			broker_soon(b);
+		}
 	}
 }
 

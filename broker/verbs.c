@@ -93,9 +93,10 @@ refuse_sub(const struct env *e, enum err *code)
 	if (e->body.n > LIMIT_DESC)
 		return "body: a description is at most 256 KiB";
 	*code = ERR_DENIED;
-	if (serve && topic_is_sys(e->topic) && !ctl_is_served(e->topic))
+	if (serve && topic_is_sys(e->topic) && !ctl_is_served(e->topic)) {
 		return "topic: of sys only sys.ping.<name>, sys.info.<name> and sys.stats.<name> "
 		       "may be served";
+	}
 	return NULL;
 }
 
@@ -142,12 +143,13 @@ on_sub(struct broker *b, struct peer *p, struct env *e)
 	if (e->body.n > 0 && mp_peek(&r) == MP_NIL)
 		e->body = (struct span){NULL, 0};
 	p->packs = p->packs || env_u(e, ENV_M_MANY, 0) != 0;
-	if (env_u(e, ENV_M_SERVE, 0) != 0)
+	if (env_u(e, ENV_M_SERVE, 0) != 0) {
 		sub_serve(b, p, e);
-	else if (env_has(e, ENV_M_GROUP))
+	} else if (env_has(e, ENV_M_GROUP)) {
 		groups_sub(b, p, e);
-	else
+	} else {
 		tails_sub(b, p, e);
+	}
 }
 
 /* It gets no more.  What it has in hand it may finish. */
@@ -273,9 +275,10 @@ bad_frame(struct broker *b, struct peer *p, const struct env *e, enum err code, 
 	b->drops[code == ERR_TOO_BIG     ? DROP_TOO_BIG
 		 : code == ERR_BAD_TOPIC ? DROP_BAD_TOPIC
 					 : DROP_BAD_ENVELOPE]++;
-	if (log_allow(&lim, broker_now(b), 2))
+	if (log_allow(&lim, broker_now(b), 2)) {
 		log_warn("bad_frame", LOG_U("session", p->session), LOG_S("code", err_name(code)),
 		    LOG_S("why", why), LOG_U("suppressed", lim.last));
+	}
 	if (memcmp(e->id, none, 16) != 0)
 		out_err(b, p, e->id, code, why);
 }
@@ -298,10 +301,11 @@ verbs_handle(struct broker *b, struct peer *p, uint8_t *frame, size_t n, bool in
 		return;
 	}
 	b->verbs[e.verb]++;
-	if (e.verb != ENV_PACK)
+	if (e.verb != ENV_PACK) {
 		act(b, p, &e, frame, n);
-	else if (!inside)
+	} else if (!inside) {
 		on_pack(b, p, frame, n, &e);
-	else
+	} else {
 		bad_frame(b, p, &e, ERR_BAD_ENVELOPE, "a PACK inside a PACK");
+	}
 }
