@@ -106,6 +106,7 @@ group_check(const struct group *g)
 		INVARIANT(e->seq > last);
 		last = e->seq;
 		check_entry(g, e);
+		INVARIANT(e->state < ENTRY_STATES);
 		count[e->state]++;
 		ready += e->state == ENTRY_READY ? e->bytes : 0;
 		ahead += e->state != ENTRY_FLIGHT && e->state != ENTRY_DYING ? e->bytes : 0;

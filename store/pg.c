@@ -65,7 +65,7 @@ end_run(struct pg *p, enum pg_end end)
 static void
 end_waiting(struct pg *p, const char *why)
 {
-	struct pg_job *j = LIST_FIRST(&p->waiting, struct pg_job, link);
+	struct pg_job *j = LIST_ITEM(p->waiting.next, struct pg_job, link); /* one waits */
 	struct pg_done d = {PG_AWAY, NULL, why, "", ""};
 
 	list_remove(&j->link);
@@ -135,7 +135,7 @@ start_next(struct pg *p)
 {
 	expire_waiting(p);
 	while (p->run == NULL && !list_empty(&p->waiting) && pg_conn_is_up(p->conn)) {
-		struct pg_job *j = LIST_FIRST(&p->waiting, struct pg_job, link);
+		struct pg_job *j = LIST_ITEM(p->waiting.next, struct pg_job, link);
 
 		list_remove(&j->link);
 		start_job(p, j);
