@@ -11,10 +11,16 @@ answer(void *cls, struct MHD_Connection *c, const char *url, const char *method,
     const char *version, const char *data, size_t *size, void **state)
 {
 	static char body[] = "{}\n";
+	static int seen;
 	struct MHD_Response *r;
 	enum MHD_Result rc;
 
-	(void)cls, (void)url, (void)method, (void)version, (void)data, (void)size, (void)state;
+	(void)cls, (void)url, (void)method, (void)version, (void)data, (void)size;
+	/* The first call has the headers alone; an answer to that one would end the connection. */
+	if (*state == NULL) {
+		*state = &seen;
+		return MHD_YES;
+	}
 	r = MHD_create_response_from_buffer(sizeof body - 1, body, MHD_RESPMEM_PERSISTENT);
 	rc = MHD_queue_response(c, MHD_HTTP_OK, r);
 	MHD_destroy_response(r);

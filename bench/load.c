@@ -56,7 +56,8 @@ make_frame(struct client *c, uint8_t *out, size_t size)
 	size_t n;
 
 	memset(id, (int)c->n, sizeof id);
-	memcpy(id, &now, sizeof now);
+	for (int i = 0; i < 8; i++) /* big-endian, as a UUIDv7 begins with its time */
+		id[i] = (uint8_t)((uint64_t)now >> (56 - 8 * i));
 	memcpy(id + 8, &c->made, 6); /* two of one microsecond must differ, or they are one request */
 	c->made++;
 	buf_init(&b, size);
@@ -102,6 +103,16 @@ ping(void *s)
 	buf_fini(&b);
 }
 
+static int64_t
+sent_us(const uint8_t *id)
+{
+	uint64_t t = 0;
+
+	for (int i = 0; i < 8; i++)
+		t = t << 8 | id[i];
+	return (int64_t)t;
+}
+
 /* 1 when the frame was the answer to one of ours. */
 static int
 take_answer(struct client *c, zmq_msg_t *m)
@@ -117,9 +128,9 @@ take_answer(struct client *c, zmq_msg_t *m)
 			return 0;
 		if (e.verb != ENV_OK && e.verb != ENV_REP)
 			die(1, "the broker said %s", err_name(env_err_code(&e)));
-		memcpy(&sent, e.id, sizeof sent);
+		sent = sent_us(e.id);
 	} else {
-		memcpy(&sent, p, sizeof sent);
+		sent = sent_us(p);
 	}
 	note(c, sent);
 	return 1;
@@ -267,7 +278,7 @@ main(int argc, char **argv)
 		run.clients = 1;
 		file_load(clients);
 		report(clients, (double)seconds);
-		_exit(0);
+		return 0;
 	}
 	if (strcmp(run.mode, "proxy") == 0) {
 		pthread_create(&t, NULL, proxy_main, NULL);
