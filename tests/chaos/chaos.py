@@ -85,7 +85,7 @@ class Poster(threading.Thread):
             self.retries += 1
             if time.monotonic() > end:
                 raise TimeoutError("a batch was not taken within 120 s")
-            time.sleep(0.02)
+            r.stop.wait(0.02)
 
 
 class Run:

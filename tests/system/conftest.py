@@ -9,38 +9,18 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "interop"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "interop")]
+from waiting import SLOW, free_port, wait_for  # noqa: E402,F401
 
 BIN = pathlib.Path(os.environ.get("TAXI_BIN", ROOT / "build" / "debug" / "bin")).resolve()
-SLOW = float(os.environ.get("TAXI_SLOW", "1"))  # multiplies every bound: sanitizers, busy machines
 PGBIN = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))[-1]
-
-
-def wait_for(cond, timeout=20.0, what="condition", every=0.02):
-    """Call cond until it returns something true.  A bound, not a nap: the first true answer ends it."""
-    end = time.monotonic() + timeout * SLOW
-    while True:
-        v = cond()
-        if v:
-            return v
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what} did not come within {timeout * SLOW} s")
-        time.sleep(every)
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Proc:
