@@ -8,6 +8,8 @@
 #include "base/uuid.h"
 #include "broker/feed.h"
 #include "broker/out.h"
+#include "broker/levels.h"
+#include "broker/peers.h"
 #include "broker/pub.h"
 #include "broker/requests.h"
 #include "broker/retain.h"
@@ -31,37 +33,6 @@ broker_now(const struct broker *b)
 }
 
 /* ---- the end of a turn ---- */
-
-static void
-bury(struct broker *b, struct peer *p)
-{
-	struct sub *s;
-
-	log_info("peer_lost", LOG_U("session", p->session), LOG_S("reason", p->lost),
-	    LOG_U("subs", p->nsubs), LOG_I("silent_ms", broker_now(b) - p->last_ms));
-	route_peer_gone(b->route, &p->route, broker_now(b));
-	LIST_EACH (s, &p->subs, struct sub, by_peer)
-		if (s->kind == SUB_GROUP && !b->ending) {
-			groups_leave(b, s);
-		} else if (s->kind == SUB_TAIL) {
-			tails_end(b, s);
-		} else {
-			registry_sub_remove(&b->reg, s);
-		}
-	out_discard(b, p);
-	registry_remove(&b->reg, p);
-	broker_changed(b, true, false);
-}
-
-void
-broker_lost(struct broker *b, struct peer *p, const char *why)
-{
-	if (p->lost != NULL)
-		return;
-	p->lost = why;
-	list_push_back(&b->dying, &p->dying);
-	broker_soon(b);
-}
 
 static void
 announce_changes(struct broker *b)
@@ -109,7 +80,7 @@ end_turn(struct broker *b)
 	b->turning = true;
 	do {
 		while ((p = LIST_FIRST(&b->dying, struct peer, dying)) != NULL)
-			bury(b, p);
+			peers_bury(b, p);
 		if (!b->stopping) {
 			groups_turn(b);
 			tails_turn(b);
@@ -193,19 +164,6 @@ on_journal(void *arg, short revents)
 
 /* ---- in ---- */
 
-static struct peer *
-peer_from(struct broker *b, struct span rid)
-{
-	struct peer *p = registry_find(&b->reg, rid);
-
-	if (p == NULL) {
-		p = registry_add(&b->reg, rid, broker_now(b));
-		if (p == NULL)
-			b->drops[DROP_PEERS]++;
-	}
-	return p;
-}
-
 /* One message; false: there is none. */
 static bool
 receive(struct broker *b, void *z, zmq_msg_t *rid, zmq_msg_t *m)
@@ -225,7 +183,7 @@ receive(struct broker *b, void *z, zmq_msg_t *rid, zmq_msg_t *m)
 		b->drops[DROP_MULTIPART]++;
 		return true;
 	}
-	p = peer_from(b, span_of(zmq_msg_data(rid), zmq_msg_size(rid)));
+	p = peers_from(b, span_of(zmq_msg_data(rid), zmq_msg_size(rid)));
 	if (p == NULL || p->lost != NULL)
 		return true;
 	registry_heard(&b->reg, p, broker_now(b));
@@ -250,44 +208,6 @@ on_router(void *arg)
 }
 
 /* ---- time ---- */
-
-/* A PONG nobody asked for: the socket knows at once when there is no one to take it. */
-static void
-probe(struct broker *b, struct peer *p)
-{
-	struct env e;
-
-	p->probed = true;
-	if (!p->pinged)
-		return;
-	env_init(&e, ENV_PONG, span_str(""), p->ping_id);
-	env_set_s(&e, ENV_M_EPOCH, span_of(b->epoch, 16));
-	env_set_u(&e, ENV_M_SESSION, p->session);
-	out_env(b, p, &e);
-}
-
-/* Who never PINGs and has nothing with us but a question is not lost, only quiet. */
-static bool
-is_kept(const struct peer *p)
-{
-	return p->nsubs == 0 && (p->puts > 0 || !list_empty(&p->route.asked));
-}
-
-static void
-check_peers(struct broker *b, int64_t now)
-{
-	struct peer *p;
-
-	LIST_EACH (p, &b->reg.ages, struct peer, by_age) {
-		if (now - p->last_ms < PROBE_MS)
-			return;
-		if (now - p->last_ms >= PEER_LOST_MS && !is_kept(p)) {
-			broker_lost(b, p, "silent");
-		} else if (!p->probed) {
-			probe(b, p);
-		}
-	}
-}
 
 static void
 drain_step(struct broker *b, int64_t now)
@@ -315,10 +235,11 @@ on_tick(struct timer *t)
 
 	/* Had we stood still ourselves, everybody's words would still be waiting to be read. */
 	if (now - b->ticked_ms < 4 * TICK_MS)
-		check_peers(b, now);
+		peers_tick(b, now);
 	if (now / 1000 != b->ticked_ms / 1000 && !b->stopping) {
 		groups_tick(b);
 		retain_tick(b);
+		levels_tick(b);
 	}
 	b->ticked_ms = now;
 	drain_step(b, now);
@@ -445,7 +366,7 @@ broker_free(struct broker *b)
 	for (struct peer *p = b->reg.by_rid; p != NULL; p = next) {
 		next = p->hh.next;
 		p->lost = "end";
-		bury(b, p);
+		peers_bury(b, p);
 	}
 	groups_free(b);
 	route_free(b->route);

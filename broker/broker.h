@@ -13,15 +13,16 @@
 #include "proto/loop.h"
 
 /* Why something was dropped: one counter each, shown under `drops` in sys.stats. */
-#define DROPS(X)                                                                          \
-	X(BAD_ENVELOPE, bad_envelope)                                                     \
-	X(BAD_TOPIC, bad_topic)                                                           \
-	X(TOO_BIG, too_big)                                                               \
-	X(MULTIPART, multipart) X(UNEXPECTED, unexpected) X(PEERS, too_many_peers)        \
-	    X(PEER_GONE, peer_gone) X(PEER_SLOW, peer_slow) X(TAIL_CREDIT, tail_credit)   \
-		X(STALE, stale) X(STALE_ANSWER, stale_answer) X(LATE_ANSWER, late_answer) \
-		    X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory)               \
-			X(DEAD_UNANNOUNCED, dead_unannounced)
+#define DROPS(X)                                                                      \
+	X(BAD_ENVELOPE, bad_envelope)                                                 \
+	X(BAD_TOPIC, bad_topic)                                                       \
+	X(TOO_BIG, too_big)                                                           \
+	X(MULTIPART, multipart)                                                       \
+	X(UNEXPECTED, unexpected)                                                     \
+	X(PEERS, too_many_peers) X(PEER_GONE, peer_gone) X(PEER_SLOW, peer_slow)      \
+	    X(TAIL_CREDIT, tail_credit) X(STALE, stale) X(STALE_ANSWER, stale_answer) \
+		X(LATE_ANSWER, late_answer) X(GROUP_DROPPED, group_dropped)           \
+		    X(NO_MEMORY, no_memory) X(DEAD_UNANNOUNCED, dead_unannounced)
 
 enum drop_reason {
 #define X(id, name) DROP_##id,
@@ -87,7 +88,8 @@ struct broker {
 	uint64_t verbs[ENV_VERB_COUNT];
 	uint64_t drops[DROP_COUNT];
 	uint64_t errors[ERR_COUNT];
-	uint64_t delivered, fed, received, sent, trimmed;
+	uint64_t delivered, fed, received, sent, trimmed, retain_looks;
+	bool warned_committing, warned_requests, warned_records, warned_store; /* levels.c */
 	struct log_limit *limits;
 };
 
@@ -99,8 +101,6 @@ void broker_drain(struct broker *b); /* SIGTERM: ends with loop_stop */
 void broker_submit(struct broker *b, struct job *j);
 void broker_soon(struct broker *b); /* another turn at once: there is more to do */
 void broker_changed(struct broker *b, bool services, bool groups);
-void broker_lost(
-    struct broker *b, struct peer *p, const char *why); /* removed at the end of the turn */
 int64_t broker_now(const struct broker *b);
 
 /* verbs.c: what a peer says */

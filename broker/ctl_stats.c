@@ -42,6 +42,7 @@ put_counters(const struct broker *b, const struct journal_stats *js, const struc
 	    {"repeats", js->repeats},
 	    {"damaged", js->damaged},
 	    {"trimmed", b->trimmed},
+	    {"retain_looks", b->retain_looks},
 	    {"dead_retries", b->groups.dead_retries},
 	    {"store_failed", journal_failed(b->journal)},
 	    {"match_nodes", match_nodes(b->match)},

@@ -5,10 +5,6 @@
 #include "base/die.h"
 #include "broker/group_impl.h"
 
-#define BACKOFF_FIRST_MS 250
-#define BACKOFF_FACTOR 3
-#define BACKOFF_MOST_MS 300000
-
 struct group *
 group_new(const struct group_ops *ops, const struct group_conf *conf, uint64_t next)
 {
@@ -57,9 +53,8 @@ group_free(struct group *g)
 	free(g);
 }
 
-/* Let go of what is only read ahead, from the newest down to the first that has a history. */
-static void
-let_go(struct group *g)
+void
+group_let_go(struct group *g)
 {
 	size_t n = 0, left = g->nknown - g->iknown, at;
 	struct known *kept;
@@ -97,7 +92,7 @@ group_configure(struct group *g, const struct group_conf *conf)
 {
 	g->conf = *conf;
 	if (g->conf.paused)
-		let_go(g);
+		group_let_go(g);
 }
 
 /* ---- records ---- */
@@ -139,9 +134,9 @@ skip_known(struct group *g, uint64_t seq)
 	}
 }
 
-static struct entry *
+struct entry *
 /* NOLINTNEXTLINE(readability-function-size): uthash */
-find(const struct group *g, uint64_t seq)
+group_find(const struct group *g, uint64_t seq)
 {
 	struct entry *e;
 
@@ -186,7 +181,7 @@ group_offer(struct group *g, const struct group_rec *r)
 	skip_known(g, r->seq);
 	if (g->iknown < g->nknown && g->known[g->iknown].seq == r->seq)
 		k = &g->known[g->iknown];
-	done = (k == NULL && r->seq < g->known_high) || find(g, r->seq) != NULL;
+	done = (k == NULL && r->seq < g->known_high) || group_find(g, r->seq) != NULL;
 	if (!done && !group_wants(g)) {
 		g->live = false;
 		g->read = r->seq;
@@ -241,7 +236,7 @@ drop_known(struct group *g, uint64_t seq)
 void
 group_drop(struct group *g, uint64_t seq)
 {
-	struct entry *e = find(g, seq);
+	struct entry *e = group_find(g, seq);
 
 	if (e != NULL) {
 		if (e->state == ENTRY_FLIGHT || e->state == ENTRY_DYING)
@@ -258,220 +253,6 @@ group_drop(struct group *g, uint64_t seq)
 	}
 }
 
-/* ---- workers ---- */
-
-static struct group_worker *
-worker_in(const struct list *l, uint64_t session)
-{
-	struct group_worker *w;
-
-	LIST_EACH (w, l, struct group_worker, place)
-		if (w->session == session)
-			return w;
-	return NULL;
-}
-
-struct group_worker *
-group_worker(const struct group *g, uint64_t session)
-{
-	struct group_worker *w = worker_in(&g->open, session);
-
-	w = w ? w : worker_in(&g->full, session);
-	return w ? w : worker_in(&g->closing, session);
-}
-
-uint32_t
-group_worker_holds(const struct group_worker *w)
-{
-	return w->n;
-}
-
-struct group_worker *
-group_join(struct group *g, uint64_t session, uint32_t credit, size_t bytes, void *user)
-{
-	struct group_worker *w = group_worker(g, session);
-
-	if (w == NULL) {
-		w = xcalloc(1, sizeof(*w));
-		list_init(&w->place);
-		list_init(&w->flight);
-		list_init(&w->stalled);
-		w->session = session;
-		g->workers++;
-	} else if (w->closing) {
-		g->nclosing--;
-		g->workers++;
-	}
-	w->closing = false;
-	w->credit = credit;
-	w->max_bytes = bytes;
-	w->user = user;
-	group_work_refile(g, w);
-	group_work_unstall(g, w);
-	return w;
-}
-
-void
-group_close(struct group *g, struct group_worker *w)
-{
-	if (w->closing)
-		return;
-	w->closing = true;
-	g->workers--;
-	g->nclosing++;
-	group_work_refile(g, w);
-	if (g->workers == 0)
-		let_go(g);
-}
-
-static uint64_t
-next_random(struct group *g)
-{
-	uint64_t z = g->random += UINT64_C(0x9E3779B97F4A7C15);
-
-	z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-	return z ^ (z >> 31);
-}
-
-/* Threefold each time, a quarter more or less, so that what failed together does not come back
- * together. */
-static int64_t
-backoff(struct group *g, uint32_t fails)
-{
-	int64_t ms = BACKOFF_FIRST_MS;
-
-	for (uint32_t i = 1; i < fails && ms < BACKOFF_MOST_MS; i++)
-		ms *= BACKOFF_FACTOR;
-	if (ms > BACKOFF_MOST_MS)
-		ms = BACKOFF_MOST_MS;
-	return ms - ms / 4 + (int64_t)(next_random(g) % (uint64_t)(ms / 2));
-}
-
-/* A try that counts has failed. */
-static void
-fail(struct group *g, struct entry *e, int64_t delay, struct span reason, int64_t now)
-{
-	g->dirty = true;
-	group_work_lift(g, e);
-	e->fails++;
-	if (e->fails >= g->conf.tries) {
-		group_work_die(g, e, reason);
-	} else {
-		group_work_delay(g, e, now + (delay >= 0 ? delay : backoff(g, e->fails)));
-	}
-	group_order_back(g, e);
-}
-
-void
-group_leave(struct group *g, struct group_worker *w, int64_t now)
-{
-	struct entry *e;
-
-	if (w->closing) {
-		g->nclosing--;
-	} else {
-		g->workers--;
-	}
-	w->closing = true;
-	group_work_refile(g, w);
-	while ((e = LIST_FIRST(&w->flight, struct entry, place)) != NULL)
-		fail(g, e, -1, span_str("WORKER_LOST"), now);
-	INVARIANT(w->n == 0 && list_empty(&w->stalled));
-	list_remove(&w->place);
-	free(w);
-	if (g->workers == 0)
-		let_go(g);
-}
-
-static bool
-was_handed(const struct entry *e, uint64_t session)
-{
-	for (int i = 0; i < ENTRY_HANDED; i++) {
-		if (e->handed[i] == session)
-			return true;
-	}
-	return false;
-}
-
-static bool
-stale(struct group *g)
-{
-	g->stale++;
-	return false;
-}
-
-bool
-group_ack(struct group *g, uint64_t session, uint64_t seq)
-{
-	struct entry *e = find(g, seq);
-
-	if (e == NULL || e->state == ENTRY_DYING || !was_handed(e, session))
-		return stale(g);
-	g->acked++;
-	group_work_done(g, e);
-	return true;
-}
-
-/* The entry, when this session holds it with this try. */
-static struct entry *
-held(const struct group *g, uint64_t session, uint64_t seq, uint64_t try_no)
-{
-	struct entry *e = find(g, seq);
-
-	if (e == NULL || e->state != ENTRY_FLIGHT || e->holder->session != session ||
-	    e->fails + UINT64_C(1) != try_no)
-		return NULL;
-	return e;
-}
-
-bool
-group_nak(struct group *g, uint64_t session, const struct group_verdict *v, int64_t now)
-{
-	struct entry *e = held(g, session, v->seq, v->try_no);
-
-	if (e == NULL)
-		return stale(g);
-	fail(g, e, v->ms, v->reason.p ? v->reason : span_str("NAK"), now);
-	return true;
-}
-
-bool
-group_reject(struct group *g, uint64_t session, const struct group_verdict *v)
-{
-	struct entry *e = held(g, session, v->seq, v->try_no);
-
-	if (e == NULL)
-		return stale(g);
-	g->dirty = true;
-	group_work_lift(g, e);
-	e->fails++;
-	group_work_die(g, e, v->reason.p ? v->reason : span_str("REJECTED"));
-	return true;
-}
-
-bool
-group_extend(struct group *g, uint64_t session, const struct group_verdict *v, int64_t now)
-{
-	struct entry *e = held(g, session, v->seq, v->try_no);
-
-	if (e == NULL)
-		return stale(g);
-	group_work_extend(g, e, now + v->ms);
-	return true;
-}
-
-void
-group_dead_done(struct group *g, uint64_t seq)
-{
-	struct entry *e = find(g, seq);
-
-	if (e == NULL || e->state != ENTRY_DYING)
-		return;
-	g->dead++;
-	group_work_done(g, e);
-}
-
 /* ---- time ---- */
 
 static void
@@ -486,7 +267,7 @@ expire(struct group *g, int64_t now)
 		if (e == NULL || e->deadline > now)
 			return;
 		e = group_order_first_late(e, now);
-		fail(g, e, -1, span_str("ACK_TIMEOUT"), now);
+		group_fail(g, e, -1, span_str("ACK_TIMEOUT"), now);
 	}
 }
 

@@ -100,6 +100,14 @@ struct group {
 	uint64_t delivered, acked, redelivered, dead, dropped, stale;
 };
 
+/* group.c */
+struct entry *group_find(const struct group *g, uint64_t seq);
+/* Let go of what is only read ahead, from the newest down to the first that has a history. */
+void group_let_go(struct group *g);
+
+/* group_verbs.c: a try that counts has failed; delay < 0: backoff */
+void group_fail(struct group *g, struct entry *e, int64_t delay, struct span reason, int64_t now);
+
 /* group_order.c: keys */
 void group_order_add(struct group *g, struct entry *e, struct span key);
 void group_order_del(struct group *g, struct entry *e);

@@ -75,9 +75,9 @@ join_free(struct join *j)
 	free(j);
 }
 
-static void
+void
 /* NOLINTNEXTLINE(readability-function-size): uthash */
-group_remove(struct owed_group *g)
+groups_remove(struct owed_group *g)
 {
 	struct broker *b = g->b;
 	struct join *j;
@@ -142,7 +142,7 @@ groups_free(struct broker *b)
 	groups_save_free(b);
 	loop_timer_clear(b->loop, &b->groups.save_timer);
 	HASH_ITER (hh, b->groups.all, g, tmp) {
-		group_remove(g);
+		groups_remove(g);
 	}
 }
 
@@ -169,8 +169,8 @@ resume_idle(struct owed_group *g)
 	groups_set(g->b, g, &set, NULL, NULL);
 }
 
-static struct sub *
-sub_of(const struct peer *p, const struct owed_group *g)
+struct sub *
+groups_sub_of(const struct peer *p, const struct owed_group *g)
 {
 	struct sub *s;
 
@@ -184,7 +184,7 @@ static void
 take_in(struct owed_group *g, struct peer *p, const struct join *j)
 {
 	struct broker *b = g->b;
-	struct sub *s = sub_of(p, g);
+	struct sub *s = groups_sub_of(p, g);
 	bool fresh = s == NULL;
 
 	if (fresh)
@@ -271,7 +271,7 @@ on_created(struct broker *b, struct job *j)
 	}
 	if (j->op.err != ERR_OK) {
 		turn_all_away(g, j->op.err);
-		group_remove(g);
+		groups_remove(g);
 		create_free(c);
 		return;
 	}
@@ -330,6 +330,11 @@ create(struct broker *b, struct peer *p, const struct env *e, struct join *j)
 	if (!read_from(env_s(e, ENV_M_FROM), &from, &arg) || set.tries == 0 || set.ack_ms == 0) {
 		out_err(b, p, e->id, ERR_INVALID,
 		    "from: expected \"new\", \"all\", {seq} or {time}; tries and ack_ms: above 0");
+		join_free(j);
+		return;
+	}
+	if (HASH_COUNT(b->groups.all) >= GROUPS_MOST) {
+		out_err(b, p, e->id, ERR_QUOTA, "too many groups");
 		join_free(j);
 		return;
 	}
@@ -442,122 +447,4 @@ groups_sub(struct broker *b, struct peer *p, const struct env *e)
 		if (g->core != NULL)
 			take_all_in(g);
 	}
-}
-
-/* ---- leaving ---- */
-
-static void
-after_leave(struct owed_group *g)
-{
-	struct group_stats st;
-
-	group_stats(g->core, g->b->head, &st);
-	if (st.workers == 0 && g->idle_since_ms == 0)
-		g->idle_since_ms = broker_now(g->b);
-	groups_busy(g);
-	broker_changed(g->b, true, true);
-}
-
-void
-groups_unsub(struct broker *b, struct sub *s)
-{
-	struct owed_group *g = s->group;
-	struct group_worker *w = group_worker(g->core, s->peer->session);
-
-	if (w == NULL || group_worker_holds(w) == 0) {
-		groups_leave(b, s);
-		return;
-	}
-	s->closing = true;
-	group_close(g->core, w);
-	after_leave(g);
-}
-
-void
-groups_leave(struct broker *b, struct sub *s)
-{
-	struct owed_group *g = s->group;
-	struct group_worker *w = group_worker(g->core, s->peer->session);
-
-	if (w != NULL)
-		group_leave(g->core, w, broker_now(b));
-	g->subs--;
-	after_leave(g);
-	registry_sub_remove(&b->reg, s);
-}
-
-void
-groups_end(struct broker *b, struct owed_group *g)
-{
-	for (struct peer *p = b->reg.by_rid; p != NULL; p = p->hh.next) {
-		struct sub *s = sub_of(p, g);
-
-		if (s != NULL)
-			registry_sub_remove(&b->reg, s);
-	}
-	group_remove(g);
-}
-
-/* ---- ACK and the others ---- */
-
-static struct owed_group *
-named(struct broker *b, const struct env *e)
-{
-	struct owed_group *g = groups_find(b, env_s(e, ENV_M_GROUP));
-
-	if (g != NULL && g->core != NULL)
-		return g;
-	b->drops[DROP_STALE]++;
-	return NULL;
-}
-
-void
-groups_ack(struct broker *b, struct peer *p, const struct env *e)
-{
-	struct span raw = env_s(e, ENV_M_SEQS);
-	struct owed_group *g = named(b, e);
-	struct mp_r r;
-	unsigned n;
-
-	if (g == NULL)
-		return;
-	/* More than a header holds come as the body. */
-	if (raw.p == NULL && mp_scan(e->body, 2, LIMIT_BODY_ELEMENTS) == e->body.n)
-		raw = e->body;
-	mp_r_init(&r, raw);
-	n = mp_array(&r);
-	for (unsigned i = 0; i < n && !r.bad; i++) {
-		uint64_t seq = mp_u64(&r, INT64_MAX);
-
-		if (!r.bad && !group_ack(g->core, p->session, seq))
-			b->drops[DROP_STALE]++;
-	}
-	if (r.bad)
-		b->drops[DROP_BAD_ENVELOPE]++;
-	groups_busy(g);
-}
-
-void
-groups_verdict(struct broker *b, struct peer *p, const struct env *e)
-{
-	struct owed_group *g = named(b, e);
-	struct group_verdict v = {.seq = env_u(e, ENV_M_SEQ, 0),
-	    .try_no = env_u(e, ENV_M_TRY, 0),
-	    .ms = env_has(e, ENV_M_DELAY) ? (int64_t)env_u(e, ENV_M_DELAY, 0) : -1,
-	    .reason = env_s(e, ENV_M_REASON)};
-	bool took;
-
-	if (g == NULL)
-		return;
-	if (e->verb == ENV_NAK) {
-		took = group_nak(g->core, p->session, &v, broker_now(b));
-	} else if (e->verb == ENV_REJECT) {
-		took = group_reject(g->core, p->session, &v);
-	} else {
-		v.ms = (int64_t)env_u(e, ENV_M_MS, (uint64_t)g->set.ack_ms);
-		took = group_extend(g->core, p->session, &v, broker_now(b));
-	}
-	if (!took)
-		b->drops[DROP_STALE]++;
-	groups_busy(g);
 }

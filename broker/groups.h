@@ -12,6 +12,8 @@
 #include "proto/env.h"
 #include "proto/limits.h"
 
+#define GROUPS_MOST 10000u
+
 struct broker;
 struct journal_row;
 struct peer;

@@ -5,6 +5,9 @@
 
 /* groups.c */
 struct group *groups_core_new(struct owed_group *g, uint64_t next);
+void groups_remove(struct owed_group *g);                                    /* frees it */
+struct sub *groups_sub_of(const struct peer *p, const struct owed_group *g); /* NULL: none */
+/* groups_verbs.c */
 void groups_end(struct broker *b, struct owed_group *g); /* with its subscriptions */
 
 /* groups_feed.c */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/die.h"
-#include "base/log.h"
+#include "broker/peers.h"
 #include "proto/sock.h"
 
 struct queued {
@@ -49,7 +49,7 @@ enqueue(struct broker *b, struct peer *p, struct span head, struct span body)
 	if (n > b->conf.peer_bytes || p->queue_bytes > b->conf.peer_bytes - n ||
 	    (q = malloc(sizeof(*q) + n)) == NULL) {
 		b->drops[DROP_PEER_SLOW]++;
-		broker_lost(b, p, "slow");
+		peers_lost(b, p, "slow");
 		return;
 	}
 	q->n = n;
@@ -69,7 +69,7 @@ send_now(struct broker *b, struct peer *p, struct span head, struct span body)
 		return;
 	if (list_empty(&p->queue) && zmq_errno() != EAGAIN) {
 		b->drops[DROP_PEER_GONE]++;
-		broker_lost(b, p, "unreachable");
+		peers_lost(b, p, "unreachable");
 		return;
 	}
 	enqueue(b, p, head, body);
@@ -169,7 +169,7 @@ flush_queue(struct broker *b, struct peer *p)
 	while (p->lost == NULL && (q = LIST_FIRST(&p->queue, struct queued, node)) != NULL) {
 		if (send_message(b, p, span_of(q->frame, q->n), (struct span){NULL, 0}) != 0) {
 			if (zmq_errno() != EAGAIN)
-				broker_lost(b, p, "unreachable");
+				peers_lost(b, p, "unreachable");
 			return;
 		}
 		p->queue_bytes -= q->n;

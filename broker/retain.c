@@ -52,6 +52,7 @@ retain_tick(struct broker *b)
 	struct journal_stats js;
 	struct trim *t;
 
+	b->retain_looks++;
 	if (b->trimming || journal_first(b->journal) > b->head)
 		return;
 	journal_stats(b->journal, &js);
