@@ -159,10 +159,11 @@ build/fuzz/%: tests/fuzz/%.c $(foreach d,$(LIBDIRS) broker,$(call src,$(d)) $(wi
 		-o $@ $< $(foreach d,$(LIBDIRS),$(call src,$(d))) $(LIBS)
 fuzzers: $(FUZZ)
 # A run ends when its time is up or at the first crash; new inputs stay under build/, crashes too.
-fuzz: $(FUZZ)
-	@for f in $(FUZZ); do n=$$(basename $$f); mkdir -p build/corpus/$$n; \
-	  (cd build/fuzz && ./$$n -max_total_time=$${FUZZ_SECS:-20} -max_len=4096 -verbosity=0 \
-	    ../corpus/$$n $(CURDIR)/tests/fuzz/corpus/$$n) || exit 1; echo "fuzz ok: $$n"; done
+fuzz: $(addprefix run-,$(notdir $(FUZZ)))
+run-fuzz_%: build/fuzz/fuzz_%
+	@mkdir -p build/corpus/fuzz_$*
+	@cd build/fuzz && ./fuzz_$* -max_total_time=$(or $(FUZZ_SECS),20) -max_len=4096 -verbosity=0 \
+		../corpus/fuzz_$* $(CURDIR)/tests/fuzz/corpus/fuzz_$* && echo "fuzz ok: $*"
 
 # Real kills on a whole installation; long by name: make chaos ROUNDS=1000 ROWS=5000000 [SEED=…]
 chaos:

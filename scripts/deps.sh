@@ -7,7 +7,7 @@ run='gcc make libc6-dev pkg-config git curl procps util-linux
 libczmq-dev libzmq3-dev libmsgpack-dev libmicrohttpd-dev libpq-dev libsqlite3-dev libjansson-dev
 libcurl4-openssl-dev libyaml-dev libsodium-dev uthash-dev zlib1g-dev
 s6 postgresql-common postgresql-15 postgresql-client-15 sqitch libdbd-pg-perl tzdata'
-test='python3 python3-zmq python3-msgpack python3-pytest python3-psycopg2
+test='python3 python3-zmq python3-msgpack python3-pytest python3-pytest-xdist python3-psycopg2
 clang clang-tidy clang-format libclang-rt-14-dev cppcheck shellcheck
 unicode-data wrk jq sqlite3'
 

@@ -32,14 +32,14 @@ for s in "$@"; do
 		make -s BUILD=tsan check
 		;;
 	fuzz)
-		step "fuzzers, ${FUZZ_SECS:-20} s each"
+		step "fuzzers, ${FUZZ_SECS:-10} s each"
 		mk fuzzers
-		make -s FUZZ_SECS="${FUZZ_SECS:-20}" fuzz
+		mk FUZZ_SECS="${FUZZ_SECS:-10}" fuzz
 		;;
 	system)
 		step 'vectors and system tests, on the address sanitizer build'
 		mk BUILD=asan all examples
-		TAXI_BIN=build/asan/bin TAXI_SLOW=3 py tests/interop tests/system
+		TAXI_BIN=build/asan/bin TAXI_SLOW=3 py -n 4 tests/interop tests/system
 		;;
 	chaos)
 		step 'chaos, a short round on the release build'
