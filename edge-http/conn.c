@@ -156,6 +156,7 @@ conn_body_moved(struct conn *c, uint64_t received)
 	if (c->waits_since_ms) /* that was our time, not the client's */
 		c->body_since_ms += now - c->waits_since_ms;
 	c->waits_since_ms = 0;
+	c->over = false;
 	c->deadline_ms = c->body_since_ms + c->sh->edge->conf.body_timeout_ms +
 			 (int64_t)(received * 1000 / MIN_RATE);
 }
@@ -240,15 +241,31 @@ too_slow(struct conn *c)
 	buf_fini(&json);
 }
 
-/* An end that comes in one packet with the last byte is no event of its own, and libmicrohttpd,
- * which waits for edges, does not see it: look, once where nothing is under way. */
 static bool
-is_over(struct conn *c)
+is_at_end(const struct conn *c)
 {
 	uint8_t byte;
 
-	c->look = c->fresh;
 	return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* An end that comes in one packet with the last byte is no event of its own, and libmicrohttpd,
+ * which waits for edges, does not see it: look here.  Once where nothing is under way; inside a
+ * request as long as it is received, and twice, for the bytes before the end may be about to be
+ * read. */
+static bool
+is_over(struct conn *c)
+{
+	bool was = c->over;
+
+	if (c->req == NULL) {
+		if (!c->look)
+			return false;
+		c->look = c->fresh;
+		return is_at_end(c);
+	}
+	c->over = !c->req->suspended && c->req->phase < HTTP_READY && is_at_end(c);
+	return c->over && was;
 }
 
 void
@@ -263,7 +280,7 @@ conn_sweep(struct shard *sh, int64_t now_ms)
 				conn_end(c);
 			continue;
 		}
-		if (c->req == NULL && (sh->draining || (c->look && is_over(c)))) {
+		if ((c->req == NULL && sh->draining) || is_over(c)) {
 			conn_end(c);
 		} else if (c->deadline_ms && now_ms >= c->deadline_ms) {
 			too_slow(c);

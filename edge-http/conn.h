@@ -16,6 +16,7 @@ struct conn {
 	int64_t deadline_ms; /* of the header or body being received, or of idling; 0: none */
 	int64_t body_since_ms, waits_since_ms;
 	bool look;        /* kept alive since the last sweep: has the client closed its side? */
+	bool over;        /* so it seemed at the last sweep, inside a request */
 	bool fresh;       /* nothing was answered on it yet */
 	int64_t ended_ms; /* when, if `ended` and libmicrohttpd has not let go of it yet */
 	bool ended;       /* a response was written past libmicrohttpd, or it is being closed */

@@ -346,6 +346,10 @@ http_on_access(void *cls, struct MHD_Connection *mhd, const char *url, const cha
 	(void)version;
 	if (r->conn->ended)
 		return MHD_NO;
+	/* with several chunks of an upload in its buffer libmicrohttpd goes on although it was
+	 * suspended */
+	if (r->suspended)
+		return MHD_YES;
 	switch (r->phase) {
 	case HTTP_HEADER: return begin(r, method);
 	case HTTP_BODY: return *n > 0 ? take(r, data, n) : finish_body(r, n);

@@ -286,6 +286,19 @@ def test_lines(edge):
         assert edge.http("POST", "/lines/there", b"{}", JSON).status == 415
 
 
+def test_lines_in_transfer_chunks_that_end_with_a_full_chunk(edge):
+    """libmicrohttpd goes on with the next transfer chunk although the connection is suspended."""
+    with echo(edge):
+        routed(edge, "/echo/1")
+        piece = b"%x\r\n" % (4097 * 2) + b"1\n" * 4097 + b"\r\n"
+        with socket.create_connection(("127.0.0.1", edge.http_port), timeout=20 * SLOW) as s:
+            s.sendall(b"POST /lines/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n"
+                      b"Transfer-Encoding: chunked\r\n\r\n" + piece * 40 + b"0\r\n\r\n")
+            got = b"".join(iter(lambda: s.recv(65536), b""))
+        assert got.startswith(b"HTTP/1.1 202 ") and b'"lines":%d' % (40 * 4097) in got, got
+        assert edge.the_edge.alive()
+
+
 def test_lines_stop_at_the_first_failure(edge):
     def second_fails(bus, d):
         if d.body["chunk"] == 1:
