@@ -5,6 +5,8 @@
 #include "broker/ctl_impl.h"
 #include "proto/topic.h"
 
+enum { PAGES = 16 };
+
 static const char *
 state_name(const struct owed_group *g, const struct group_stats *s)
 {
@@ -33,24 +35,31 @@ first_owed(void *arg, const struct journal_row *r)
 	return false;
 }
 
-/* Age of the oldest owed record: what is read knows it, else one page of the journal is looked at.
- */
+/* Age of the oldest owed record: what is read knows it, else a page of the journal is looked at,
+ * for a few groups a call; `floor` tells whether what was seen last time still holds. */
 static int64_t
-oldest_ms(const struct broker *b, const struct owed_group *g, const struct group_stats *s)
+oldest_ms(
+    const struct broker *b, struct owed_group *g, const struct group_stats *s, unsigned *pages)
 {
 	struct first f = {g, s->oldest_ms};
 	int64_t age;
 
 	if (s->owed <= 0)
 		return 0;
-	if (f.at_ms == 0 && journal_read(b->journal, s->floor + 1, first_owed, &f) == 0)
-		return 0;
+	if (f.at_ms == 0 && g->oldest_at != 0 && g->oldest_floor == s->floor)
+		f.at_ms = g->oldest_at;
+	if (f.at_ms == 0 && *pages > 0) {
+		--*pages;
+		(void)journal_read(b->journal, s->floor + 1, first_owed, &f);
+	}
+	g->oldest_at = f.at_ms;
+	g->oldest_floor = s->floor;
 	age = f.at_ms ? clock_real_ms() - f.at_ms : 0;
 	return age > 0 ? age : 0;
 }
 
 static void
-put_group(const struct broker *b, const struct owed_group *g, struct buf *out)
+put_group(const struct broker *b, struct owed_group *g, struct buf *out, unsigned *pages)
 {
 	struct group_stats s;
 
@@ -69,7 +78,7 @@ put_group(const struct broker *b, const struct owed_group *g, struct buf *out)
 	ctl_put_i(out, "ackMs", g->set.ack_ms);
 	ctl_put_i(out, "idleMs", g->set.idle_ms);
 	ctl_put_i(out, "maxOwed", g->set.max_owed);
-	ctl_put_i(out, "oldestMs", oldest_ms(b, g, &s));
+	ctl_put_i(out, "oldestMs", oldest_ms(b, g, &s, pages));
 	mp_put_cstr(out, "blocked");
 	mp_put_bool(out, s.blocked);
 	ctl_put_u(out, "delivered", s.delivered);
@@ -85,7 +94,7 @@ ctl_groups(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 {
 	struct span only = doc_str(o, "group");
 	struct buf body;
-	unsigned n = 0;
+	unsigned n = 0, pages = PAGES;
 
 	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
 		n += g->core && (only.p == NULL || span_is(only, g->name)) ? 1 : 0;
@@ -100,7 +109,7 @@ ctl_groups(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	mp_put_array(&body, n);
 	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
 		if (g->core && (only.p == NULL || span_is(only, g->name)))
-			put_group(b, g, &body);
+			put_group(b, g, &body, &pages);
 	}
 	ctl_answer(b, c, &body);
 	buf_fini(&body);
@@ -119,7 +128,7 @@ on_done(struct broker *b, void *arg, enum err err, struct owed_group *g)
 		    err == ERR_BUSY ? "the disk is full" : "the group could not be changed");
 	} else {
 		buf_init(&body, LIMIT_HEADER);
-		put_group(b, g, &body);
+		put_group(b, g, &body, &(unsigned){1});
 		ctl_answer(b, c, &body);
 		buf_fini(&body);
 	}

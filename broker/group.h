@@ -58,8 +58,7 @@ struct group_conf {
 /* Every seq >= next is owed, as far as it matches (the caller knows).  ops are copied. */
 struct group *group_new(const struct group_ops *ops, const struct group_conf *conf, uint64_t next);
 void group_free(struct group *g); /* drops every reference, tells nobody */
-/* New settings; the pause takes effect at once, tries and ack_ms with the next delivery or failure.
- */
+/* A pause takes effect at once, new tries and ack_ms with the next delivery or failure. */
 void group_configure(struct group *g, const struct group_conf *conf);
 
 /* ---- durable state ---- */

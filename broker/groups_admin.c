@@ -153,8 +153,12 @@ void
 groups_tick(struct broker *b)
 {
 	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
-		if (g->core != NULL && !g->deleting && g->set.paused == GROUP_RUNS)
-			watch_over(g);
+		if (g->core == NULL || g->deleting || g->set.paused != GROUP_RUNS)
+			continue;
+		watch_over(g);
+		/* It may have stopped reading because of others, for want of memory. */
+		if (!group_is_live(g->core) && group_wants(g->core))
+			groups_busy(g);
 	}
 	groups_save_tick(b);
 }

@@ -181,6 +181,7 @@ run(struct owed_group *g)
 {
 	struct broker *b = g->b;
 	int64_t now = broker_now(b), real = clock_real_ms(), next;
+	bool starved = b->groups.pages == 0;
 
 	group_run(g->core, now, real);
 	if (!group_is_live(g->core) && group_wants(g->core)) {
@@ -199,6 +200,10 @@ run(struct owed_group *g)
 	if (!group_is_live(g->core) && group_wants(g->core) && may_read(g)) {
 		groups_busy(g);
 		broker_soon(b);
+		if (starved) { /* the others had all the pages of this turn: first in the next */
+			list_remove(&g->busy);
+			list_push_front(&b->groups.busy, &g->busy);
+		}
 	}
 }
 

@@ -13,7 +13,8 @@
 
 #define SAVE_IDLE_MS 20    /* without other work for the journal */
 #define SAVE_EVERY_MS 5    /* one group, with other work */
-#define SAVE_BEHIND 10000u /* records after which a state is written only for its count */
+#define SAVE_BEHIND 10000u /* records after which an unchanged state is written */
+#define SAVE_LAG_MS 60000  /* or time, if there was any record */
 #define STATE_MAX (16u * 1024 * 1024)
 
 struct save {
@@ -227,6 +228,17 @@ groups_save_dead(void *arg, const struct group_item *it, struct span reason)
 	announce(g->b, u);
 }
 
+/* Nothing changed but the head: its count of what it owes, and what retention may take, lag behind.
+ */
+static bool
+is_behind(const struct owed_group *g)
+{
+	const struct broker *b = g->b;
+
+	return b->head - g->saved_head > SAVE_BEHIND ||
+	       (b->head > g->saved_head && broker_now(b) - g->saved_ms > SAVE_LAG_MS);
+}
+
 void
 groups_save_tick(struct broker *b)
 {
@@ -239,10 +251,9 @@ groups_save_tick(struct broker *b)
 		b->groups.dead_retries++;
 		broker_submit(b, &u->job);
 	}
-	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
-		if (g->core != NULL && b->head - g->saved_head > SAVE_BEHIND)
+	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+		if (g->core != NULL && is_behind(g))
 			groups_save_soon(g);
-	}
 }
 
 void

@@ -2,8 +2,7 @@
 #define BROKER_OUT_H
 /* Frames to peers.  What a peer takes as PACK is gathered until the end of the turn; what its
  * socket would not take waits in a queue bounded by --peer-bytes, over which the peer is dropped as
- * slow.  Sending never fails for the caller: a peer that is gone is removed at the end of the turn.
- */
+ * slow.  Sending never fails for the caller: who is gone is removed at the end of the turn. */
 #include "broker/broker.h"
 
 void out_frame(struct broker *b, struct peer *p, struct span frame);

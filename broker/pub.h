@@ -1,7 +1,6 @@
 #ifndef BROKER_PUB_H
 #define BROKER_PUB_H
-/* Publications: PUB and BATCH into the journal, and, once they are on disk, to whom they concern.
- */
+/* PUB and BATCH into the journal, and, once they are on disk, to whom they concern. */
 #include "broker/broker.h"
 
 void pub_on_pub(struct broker *b, struct peer *p, const struct env *e, struct span frame);

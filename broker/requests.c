@@ -22,8 +22,7 @@ on_send(void *arg, struct route_peer *worker, const struct route_send *s)
 	struct env e, again;
 
 	if (inner == NULL || s->frame.p != b->reading_frame.p) {
-		/* It waited: what was read from it then is gone.  It was a good frame when it came.
-		 */
+		/* It waited, and what was read from it is gone.  The frame was good when it came. */
 		(void)env_decode(&again, s->frame, false, NULL);
 		inner = &again;
 	}

@@ -109,8 +109,7 @@ route_more(
 	return true;
 }
 
-/* To another worker, as one that may have been run before or surely was not.  False: it cannot be.
- */
+/* To another worker; it may have been run, or surely was not.  False: it cannot be. */
 static bool
 try_again(struct route *r, struct flight *f, bool may_have_run, int64_t now)
 {
@@ -142,8 +141,7 @@ on_part(struct route *r, struct flight *f, int64_t now)
 	f->copy = NULL;
 	if (f->window > 0)
 		f->window--;
-	/* With its window used up the worker waits for the client, which is bounded by being alive.
-	 */
+	/* With its window used up the worker waits for the client, which is alive. */
 	route_flight_arm(r, f, now + (f->window > 0 ? f->ttl : LIMIT_TTL_MS));
 }
 

@@ -59,8 +59,7 @@ void route_join(struct route *r, struct route_peer *p, struct span pattern, uint
     size_t bytes, int64_t now);
 /* It gets no more of this pattern; what it has it may finish.  False: it serves no such pattern. */
 bool route_close(struct route *r, struct route_peer *p, struct span pattern, int64_t now);
-/* The peer is gone: its requests are cancelled, those in its hands lost or tried again elsewhere.
- */
+/* Its requests are cancelled, those in its hands are lost or tried again elsewhere. */
 void route_peer_gone(struct route *r, struct route_peer *p, int64_t now);
 
 /* ---- requests ---- */
