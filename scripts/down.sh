@@ -4,6 +4,8 @@ set -eu
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+[ $# = 0 ] || fail "no arguments are taken"
+
 if ! is_up; then
 	say "nothing runs on $scan"
 	exit 0

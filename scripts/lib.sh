@@ -3,7 +3,8 @@
 #
 # As root: code in /opt/taxiway, state in /var/lib/taxiway, sockets in /run/taxiway, everything running as the user
 # taxiway.  As anybody else: code in the clone's build/release, the rest under the clone's var/.
-# TAXI_PREFIX, TAXI_STATE_DIR, TAXI_RUN_DIR, TAXI_HTTP_PORT, TAXI_BUS_PORT, TAXI_FEED_PORT move them.
+# TAXI_PREFIX, TAXI_STATE_DIR, TAXI_RUN_DIR, TAXI_HTTP_PORT, TAXI_BUS_PORT, TAXI_FEED_PORT move them; the ports are
+# remembered in the state.
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 say() { echo "$(basename "$0"): $*"; }
@@ -31,9 +32,12 @@ else
 fi
 scan=$state/service
 logdir=$state/log
-http_port=${TAXI_HTTP_PORT:-8080}
-bus_port=${TAXI_BUS_PORT:-5570}
-feed_port=${TAXI_FEED_PORT:-5571}
+http_port=8080 bus_port=5570 feed_port=5571
+# shellcheck source=/dev/null
+[ ! -r "$state/conf/ports" ] || . "$state/conf/ports"
+http_port=${TAXI_HTTP_PORT:-$http_port}
+bus_port=${TAXI_BUS_PORT:-$bus_port}
+feed_port=${TAXI_FEED_PORT:-$feed_port}
 bus=ipc://$sockets/bus.sock
 http=http://127.0.0.1:$http_port
 

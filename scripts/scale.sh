@@ -7,11 +7,11 @@ set -eu
 
 [ $# = 2 ] || fail "usage: scripts/scale.sh NAME N    (NAME as scripts/status.sh shows it; N from 0 to 64)"
 name=$1 n=$2
-case $n in '' | *[!0-9]*) fail "N must be a whole number from 0 to 64, not '$n'" ;; esac
+case $n in '' | *[!0-9]* | ???*) fail "N must be a whole number from 0 to 64, not '$n'" ;; esac
 [ "$n" -le 64 ] || fail "N must be at most 64"
 is_up || fail "nothing runs on $scan (start it with scripts/up.sh)"
 case $name in broker | postgres | edge-http) fail "$name runs once; only workers can be scaled" ;; esac
-[ -x "$prefix/bin/$name" ] || fail "no program '$name' in $prefix/bin; there are: $(all_services | tr '\n' ' ')"
+all_services | grep -qx "$name" || fail "no worker is called '$name'; there are: $(all_services | grep -vx edge-http | tr '\n' ' ')"
 
 i=2
 while [ "$i" -le "$n" ]; do

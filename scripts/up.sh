@@ -5,7 +5,8 @@
 #   scripts/up.sh [--no-build]
 #
 # TAXI_DATABASE_URL  use this database instead of a private one
-# TAXI_HTTP_PORT, TAXI_BUS_PORT, TAXI_FEED_PORT  (8080, 5570, 5571; all on 127.0.0.1)
+# TAXI_HTTP_PORT, TAXI_BUS_PORT, TAXI_FEED_PORT  (8080, 5570, 5571; all on 127.0.0.1; kept for the next run)
+# TAXI_PREFIX, TAXI_STATE_DIR, TAXI_RUN_DIR  other places for programs (as root), state and sockets
 set -eu
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -68,15 +69,16 @@ fi
 	echo "PLUGIN_FILE_DIR='$state/inbox'"
 	echo "PLUGIN_CSV_FILE_DIR='$state/csv'"
 } | as_user tee "$state/conf/common.env" >/dev/null
+printf 'http_port=%s\nbus_port=%s\nfeed_port=%s\n' "$http_port" "$bus_port" "$feed_port" |
+	as_user tee "$state/conf/ports" >/dev/null
 
 # --- supervision --------------------------------------------------------------------------------------------
-stamp() { cksum <"$prefix/bin/$1" 2>/dev/null; }
-restart_if_new() { # restart_if_new NAME PROGRAM: when the program differs from the one it was started with
-	new=$(stamp "$2")
+restart_if_new() { # restart_if_new NAME PROGRAM: when the program or its settings differ from what it was started with
+	new=$(cat "$prefix/bin/$2" "$scan/$1/run" "$state/conf/common.env" "$state/conf/$2.env" 2>/dev/null | cksum)
 	old=$(cat "$scan/$1/stamp" 2>/dev/null || true)
 	echo "$new" | as_user tee "$scan/$1/stamp" >/dev/null
 	if [ -n "$old" ] && [ "$old" != "$new" ]; then
-		say "restarting $1 (rebuilt)"
+		say "restarting $1 (rebuilt, or other settings)"
 		as_user s6-svc -r "$scan/$1"
 	fi
 }
@@ -90,16 +92,23 @@ ready() { # ready NAME…: wait until each says so
 			sleep 0.05
 		done
 		as_user s6-svc -u "$scan/$n" # one that gave up (exit 100) or was put down by hand is tried again
-		as_user s6-svwait -U -t 60000 "$scan/$n" || {
-			tail -n 20 "$logdir/current" >&2
-			fail "$n did not become ready in 60 s; the log's end is above, all of it in $logdir/current"
-		}
+		w=0
+		until as_user s6-svwait -U -t 500 "$scan/$n" 2>/dev/null; do
+			w=$((w + 1))
+			gave_up=$(as_user s6-svstat -o up,wantedup "$scan/$n")
+			[ $w -lt 120 ] && [ "$gave_up" != 'false false' ] && continue
+			grep "svc=$n" "$logdir/current" | tail -n 10 >&2
+			tail -n 5 "$logdir/current" | grep -v "svc=" >&2
+			fail "$n did not become ready; its last words are above, all of the log in $logdir/current"
+		done
 	done
 }
 
 if ! is_up; then
 	say "starting s6-svscan on $scan"
-	as_user rm -rf "$scan/.s6-svscan"
+	# Nothing old must start before what it needs has been migrated and its settings written.
+	as_user rm -rf "$scan"
+	as_user mkdir "$scan"
 	# shellcheck disable=SC2016
 	as_user setsid --fork sh -c 'exec </dev/null >/dev/null 2>&1; s6-svscan -t0 "$1" 2>&1 | s6-log n20 s5000000 "$2"' \
 		sh "$scan" "$logdir"
