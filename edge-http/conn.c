@@ -111,6 +111,9 @@ conn_notify(
 	}
 	if (c == NULL)
 		return;
+	/* a query that does not fit its memory: libmicrohttpd ends without a word of the request */
+	if (c->req)
+		http_end(c->req, MHD_REQUEST_TERMINATED_WITH_ERROR);
 	if (c->linger)
 		leftover_begin(c);
 	list_remove(&c->node);

@@ -433,16 +433,8 @@ account(struct http_req *r, enum MHD_RequestTerminationCode how)
 }
 
 void
-http_on_completed(
-    void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_RequestTerminationCode how)
+http_end(struct http_req *r, enum MHD_RequestTerminationCode how)
 {
-	struct http_req *r = *ctx;
-
-	(void)cls;
-	(void)mhd;
-	if (r == NULL)
-		return;
-	*ctx = NULL;
 	if (r->job)
 		r->job_end(r->job);
 	account(r, how);
@@ -458,6 +450,20 @@ http_on_completed(
 	reply_stream_free(r->stream);
 	routes_unref(r->table);
 	free(r);
+}
+
+void
+http_on_completed(
+    void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_RequestTerminationCode how)
+{
+	struct http_req *r = *ctx;
+
+	(void)cls;
+	(void)mhd;
+	if (r == NULL)
+		return;
+	*ctx = NULL;
+	http_end(r, how);
 }
 
 static void

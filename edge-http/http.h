@@ -81,6 +81,8 @@ struct http_req {
 void *http_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd);
 enum MHD_Result http_on_access(void *cls, struct MHD_Connection *mhd, const char *url,
     const char *method, const char *version, const char *data, size_t *n, void **ctx);
+/* What libmicrohttpd has let go of. */
+void http_end(struct http_req *r, enum MHD_RequestTerminationCode how);
 void http_on_completed(
     void *cls, struct MHD_Connection *mhd, void **ctx, enum MHD_RequestTerminationCode how);
 
