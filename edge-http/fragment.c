@@ -12,7 +12,7 @@
 #include "proto/mp.h"
 #include "proto/topic.h"
 
-enum { PARAMS_MAX = 64, TYPES_MAX = 16, REF_STEPS = 8 };
+enum { PARAMS_MAX = 64, TYPES_MAX = 16, REF_STEPS = 8, PATHS_MAX = 1024 };
 
 /* One operation being read. */
 struct reading {
@@ -363,7 +363,9 @@ fragment_add(struct routes *t, const struct fragment *f, fragment_may_fn *may, v
 
 	if (paths == NULL || paths->type != MSGPACK_OBJECT_MAP)
 		return;
-	for (uint32_t i = 0; i < paths->via.map.size; i++) {
+	if (paths->via.map.size > PATHS_MAX)
+		notes_add(notes, f->service, "paths", "only the first 1024 paths count");
+	for (uint32_t i = 0; i < paths->via.map.size && i < PATHS_MAX; i++) {
 		const msgpack_object *item = &paths->via.map.ptr[i].val;
 		char path[256];
 		const char *why = "a path is text of 1 to 255 bytes";

@@ -23,6 +23,7 @@ struct entry {
 };
 
 struct claim {
+	UT_hash_handle hh; /* by shape */
 	char *shape, *path, *name;
 };
 
@@ -34,8 +35,7 @@ struct registry {
 	char **names;
 	size_t nnames;
 	struct claim *claims; /* one a shape */
-	size_t nclaims, cap;
-	struct notes notes; /* of reading: fragments that are no JSON */
+	struct notes notes;   /* of reading: fragments that are no JSON */
 	char why[160];
 };
 
@@ -166,13 +166,14 @@ shape_of(const char *path)
 }
 
 static struct claim *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 claim_find(const struct registry *r, const char *shape)
 {
-	for (size_t i = 0; shape && i < r->nclaims; i++) {
-		if (strcmp(r->claims[i].shape, shape) == 0)
-			return &r->claims[i];
-	}
-	return NULL;
+	struct claim *c = NULL;
+
+	if (shape != NULL)
+		HASH_FIND(hh, r->claims, shape, strlen(shape), c);
+	return c;
 }
 
 static struct claim *
@@ -185,14 +186,32 @@ claim_of(const struct registry *r, const char *path)
 	return c;
 }
 
+/* Takes the shape. */
 static void
-claim_add(struct registry *r, const char *path, const char *owner)
+/* NOLINTNEXTLINE(readability-function-size): uthash */
+claim_add(struct registry *r, char *shape, const char *path, const char *owner)
 {
-	if (r->nclaims == r->cap) {
-		r->cap = r->cap ? r->cap * 2 : 32;
-		r->claims = xrealloc(r->claims, r->cap * sizeof(r->claims[0]));
+	struct claim *c = xcalloc(1, sizeof *c);
+
+	c->shape = shape;
+	c->path = xstrdup(path);
+	c->name = xstrdup(owner);
+	HASH_ADD_KEYPTR(hh, r->claims, c->shape, strlen(c->shape), c);
+}
+
+static void
+/* NOLINTNEXTLINE(readability-function-size): uthash */
+claims_free(struct registry *r)
+{
+	struct claim *c, *tmp;
+
+	HASH_ITER (hh, r->claims, c, tmp) {
+		HASH_DEL(r->claims, c); /* NOLINT(clang-analyzer-*): uthash */
+		free(c->shape);
+		free(c->path);
+		free(c->name);
+		free(c);
 	}
-	r->claims[r->nclaims++] = (struct claim){shape_of(path), xstrdup(path), xstrdup(owner)};
 }
 
 /* Two services may have claimed one shape under two parameter names, in one instant: the path that
@@ -203,8 +222,10 @@ registry_claimed(struct registry *r, const char *path, const char *owner)
 	char *shape = shape_of(path);
 	struct claim *c = claim_find(r, shape);
 
-	if (shape && c == NULL)
-		claim_add(r, path, owner);
+	if (shape && c == NULL) {
+		claim_add(r, shape, path, owner);
+		return;
+	}
 	free(shape);
 	if (c == NULL || strcmp(c->path, path) <= 0)
 		return;
@@ -268,12 +289,7 @@ registry_free(struct registry *r)
 		doc_fini(&r->v[i].doc);
 		buf_fini(&r->v[i].mp);
 	}
-	for (size_t i = 0; i < r->nclaims; i++) {
-		free(r->claims[i].shape);
-		free(r->claims[i].path);
-		free(r->claims[i].name);
-	}
-	free(r->claims);
+	claims_free(r);
 	notes_fini(&r->notes);
 	free(r->v);
 	free(r->names);
@@ -338,8 +354,7 @@ may(void *arg, const char *service, const char *path, const char **why)
 static void
 orphans_add(struct registry *r, struct routes *t)
 {
-	for (size_t i = 0; i < r->nclaims; i++) {
-		const struct claim *c = &r->claims[i];
+	for (const struct claim *c = r->claims; c != NULL; c = c->hh.next) {
 		const char *why;
 		struct route *route = NULL;
 

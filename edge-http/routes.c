@@ -80,11 +80,19 @@ routes_ref(struct routes *t)
 	return t;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): uthash */
+static void
+forget_shapes(struct routes *t)
+{
+	HASH_CLEAR(hh, t->by_shape);
+}
+
 void
 routes_unref(struct routes *t)
 {
 	if (t == NULL || --t->refs > 0)
 		return;
+	forget_shapes(t);
 	for (size_t i = 0; i < t->n; i++)
 		route_free(t->v[i]);
 	free(t->v);
@@ -202,17 +210,15 @@ routes_shape(const char *path, struct buf *out, const char **why)
 }
 
 struct route *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
 routes_path(struct routes *t, const char *path, const char *service, const char **why)
 {
-	struct route *r = route_new(path, service, why);
+	struct route *r = route_new(path, service, why), *have;
 
 	if (r == NULL)
 		return NULL;
-	for (size_t i = 0; i < t->n; i++) {
-		struct route *have = t->v[i];
-
-		if (strcmp(have->shape, r->shape) != 0)
-			continue;
+	HASH_FIND(hh, t->by_shape, r->shape, strlen(r->shape), have);
+	if (have != NULL) {
 		route_free(r);
 		*why = "another service has this path";
 		if (strcmp(have->service, service) != 0)
@@ -225,6 +231,7 @@ routes_path(struct routes *t, const char *path, const char *service, const char 
 		t->v = xrealloc(t->v, t->cap * sizeof(struct route *));
 	}
 	t->v[t->n++] = r;
+	HASH_ADD_KEYPTR(hh, t->by_shape, r->shape, strlen(r->shape), r);
 	return r;
 }
 
@@ -294,6 +301,7 @@ routes_seal(struct routes *t)
 {
 	size_t kept = 0;
 
+	forget_shapes(t);
 	for (size_t i = 0; i < t->n; i++) {
 		struct route *r = t->v[i];
 

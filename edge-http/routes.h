@@ -4,6 +4,8 @@
  * (fragment.h), sealed, then only read.  Pure; one thread; counted, because a request keeps the
  * table it was matched in while a newer one takes over. */
 #include <msgpack.h>
+#include <uthash.h>
+
 #include "base/buf.h"
 #include "base/span.h"
 
@@ -58,9 +60,10 @@ struct routes_seg {
 };
 
 struct route {
-	char *path;    /* as announced: /triggers/{uuid} */
-	char *shape;   /* /triggers/{} */
-	char *service; /* who owns the path */
+	UT_hash_handle hh; /* by shape, until the table is sealed */
+	char *path;        /* as announced: /triggers/{uuid} */
+	char *shape;       /* /triggers/{} */
+	char *service;     /* who owns the path */
 	struct routes_seg seg[ROUTES_SEGMENTS];
 	unsigned nseg, nparams;
 	struct routes_op *ops[ROUTES_METHODS];
@@ -71,6 +74,7 @@ struct route {
 struct routes {
 	struct route **v; /* sealed: the more specific first */
 	size_t n, cap;
+	struct route *by_shape;
 	unsigned refs;
 };
 
