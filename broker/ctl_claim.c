@@ -2,7 +2,8 @@
 #include "base/die.h"
 #include "broker/ctl_impl.h"
 
-enum { PATH_MAX_BYTES = 1024, NAME_MAX_BYTES = 127 };
+/* As long as the edge takes them. */
+enum { PATH_MAX_BYTES = 255, NAME_MAX_BYTES = 127 };
 
 struct claim {
 	struct job job;
@@ -18,7 +19,9 @@ on_done(struct broker *b, struct job *j)
 
 	if (j->op.err != ERR_OK) {
 		ctl_refuse(b, &c->call, j->op.err,
-		    j->op.err == ERR_BUSY ? "the disk is full" : "the journal failed");
+		    j->op.err == ERR_BUSY    ? "the disk is full"
+		    : j->op.err == ERR_QUOTA ? "too many paths are claimed"
+					     : "the journal failed");
 	} else {
 		buf_init(&body, LIMIT_HEADER);
 		mp_put_map(&body, 2);
@@ -56,7 +59,7 @@ ctl_claim(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	struct span path = doc_str(o, "path"), name = doc_str(o, "name");
 
 	if (path.n == 0 || path.n > PATH_MAX_BYTES) {
-		ctl_missing(b, c, "/path", "expected a string of 1 to 1024 bytes");
+		ctl_missing(b, c, "/path", "expected a string of 1 to 255 bytes");
 	} else if (name.n == 0 || name.n > NAME_MAX_BYTES) {
 		ctl_missing(b, c, "/name", "expected a string of 1 to 127 bytes");
 	} else {

@@ -93,7 +93,7 @@ struct journal_op {
 			uint32_t tries;
 		} dead;
 		struct {
-			struct span path, name; /* name: in */
+			struct span path, name; /* name: in; ERR_QUOTA: no more are taken */
 			char owner[128];        /* out: whose it is now, cut to fit */
 		} claim;
 		struct {
@@ -108,6 +108,9 @@ struct journal_op {
 	int conflict_at;      /* put: index of the record, -1 for the cursor */
 	uint64_t head, first; /* the journal's own: head and first after this operation */
 };
+
+/* Claims are kept for good, and the list of services names them all, in one frame. */
+#define JOURNAL_CLAIMS 8192u
 
 struct journal_ops; /* journal_impl.h */
 

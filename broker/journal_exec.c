@@ -52,7 +52,8 @@ static const char *const sql[STATEMENTS] = {
     [DEAD_ADD] = ("INSERT INTO dead(grp, seq, id, topic, key, reason, tries, at, frame)"
 		  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
     [DEAD_DEL] = "DELETE FROM dead WHERE no = ?1",
-    [CLAIM_ADD] = "INSERT INTO claims(path, name) VALUES(?1, ?2) ON CONFLICT DO NOTHING",
+    [CLAIM_ADD] = "INSERT INTO claims(path, name) SELECT ?1, ?2"
+		  " WHERE (SELECT count(*) FROM claims) < ?3 ON CONFLICT DO NOTHING",
     [CLAIM_GET] = "SELECT name FROM claims WHERE path = ?1",
     [CLAIM_DEL] = "DELETE FROM claims WHERE path = ?1",
 };
@@ -397,13 +398,18 @@ claim(struct journal_writer *w, struct journal_op *op)
 
 	journal_db_bind_text(&w->db, CLAIM_ADD, 1, op->u.claim.path);
 	journal_db_bind_text(&w->db, CLAIM_ADD, 2, op->u.claim.name);
+	journal_db_bind_u(&w->db, CLAIM_ADD, 3, JOURNAL_CLAIMS);
 	rc = journal_db_run(&w->db, CLAIM_ADD);
 	if (rc != SQLITE_OK)
 		return rc;
 	journal_db_bind_text(&w->db, CLAIM_GET, 1, op->u.claim.path);
 	rc = journal_db_step(&w->db, CLAIM_GET);
+	if (rc == SQLITE_DONE) {
+		op->err = ERR_QUOTA;
+		return SQLITE_OK;
+	}
 	if (rc != SQLITE_ROW)
-		return rc == SQLITE_DONE ? SQLITE_CORRUPT : rc;
+		return rc;
 	(void)str_copy(
 	    op->u.claim.owner, sizeof op->u.claim.owner, journal_db_span(&w->db, CLAIM_GET, 0));
 	journal_db_done(&w->db, CLAIM_GET);

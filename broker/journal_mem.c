@@ -299,6 +299,10 @@ claim(struct mem *m, struct journal_op *op)
 {
 	struct journal_item *it = journal_tab_find(&m->claims, op->u.claim.path);
 
+	if (it == NULL && HASH_COUNT(m->claims.head) >= JOURNAL_CLAIMS) {
+		op->err = ERR_QUOTA;
+		return;
+	}
 	if (it == NULL) {
 		it = journal_tab_add(&m->claims, op->u.claim.path);
 		journal_tab_replace(&it->a_mem, &it->a, op->u.claim.name);
