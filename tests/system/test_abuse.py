@@ -1,0 +1,91 @@
+"""Peers that keep to the protocol and ask for too much: it costs them, and nobody else."""
+import json
+import os
+import socket
+import time
+
+import pytest
+
+from bus import BusError
+from conftest import SLOW, wait_for
+
+
+def api(paths):
+    return json.dumps({"paths": paths}, separators=(",", ":"))
+
+
+def test_announcements_of_many_paths_do_not_hold_up_the_edge(house):
+    """16 services with 15,000 paths each: comparing each with each took minutes, in which nothing was answered."""
+    house.broker()
+    house.edge()
+    bus, good = house.bus(), house.bus()
+    for n in range(16):
+        bus.sub(f"live.r{n}.>", {"name": f"rogue{n}", "version": "1", "api": api({f"/r{n}/{i}": {} for i in range(15000)})}, serve=True)
+    good.sub("good.x", {"name": "good", "version": "1", "api": api({"/good": {"get": {"x-taxiway": {"topic": "good.x"}}}})}, serve=True)
+
+    def announced():
+        bus.pump()
+        good.pump()
+        began = time.monotonic()
+        assert house.http("GET", "/healthz", timeout=10).status == 200
+        assert time.monotonic() - began < 10 * SLOW
+        return b'"/good"' in house.http("GET", "/openapi.json", timeout=10).body
+    wait_for(announced, 30, "the route of the good service")
+
+
+def test_claims_end_before_the_list_of_services_does(house):
+    """Claims are kept for good, and sys.services answers all of them: without an end to them it would be over a frame, for ever."""
+    house.broker()
+    bus = house.bus()
+    with pytest.raises(BusError) as e:
+        bus.req("sys.claim", {"path": "/" + "p" * 255, "name": "n"})
+    assert e.value.code == "INVALID"
+    pad = "/" + "p" * 240
+    ids, refused = [], 0
+
+    def finish(id):
+        try:
+            bus.finish(id)
+            return 0
+        except BusError as e:
+            assert e.code == "QUOTA"
+            return 1
+    for i in range(8300):
+        ids.append(bus.start("REQ", "sys.claim", {"ttl": 20000}, {"path": f"{pad}{i}", "name": "n"}))
+        if len(ids) == 500:
+            refused += finish(ids.pop(0))
+    refused += sum(finish(id) for id in ids)
+    assert refused == 8300 - 8192
+    assert bus.req("sys.claim", {"path": pad + "0", "name": "other"}).body["name"] == "n", "what is claimed is still told"
+    assert len(bus.req("sys.services").body["claims"]) == 8192
+    bus.req("sys.claim.forget", {"path": pad + "0"})
+    assert bus.req("sys.claim", {"path": "/new", "name": "new"}).body["name"] == "new"
+
+
+def test_a_query_over_the_memory_of_a_connection(house):
+    """libmicrohttpd gives such a request up between its target and its header, and says nothing of it: it must not be kept."""
+    house.broker()
+    house.edge("--header-timeout-ms", "300")
+    query = "/healthz?" + "&".join(f"a{i}=1" for i in range(3000))
+
+    def resident():
+        with open(f"/proc/{house.the_edge.p.pid}/statm") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def round_of(n):
+        socks = [socket.create_connection(("127.0.0.1", house.http_port), timeout=20 * SLOW) for _ in range(n)]
+        for s in socks:
+            s.sendall(f"GET {query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        for s in socks:
+            with s:
+                try:
+                    while s.recv(65536):
+                        pass
+                except ConnectionResetError:
+                    pass
+    round_of(100)
+    before = resident()
+    for _ in range(5):
+        round_of(100)
+    assert resident() - before < 8 << 20
+    assert house.http("GET", "/healthz").status == 200
