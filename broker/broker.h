@@ -19,10 +19,11 @@
 	X(TOO_BIG, too_big)                                                           \
 	X(MULTIPART, multipart)                                                       \
 	X(UNEXPECTED, unexpected)                                                     \
-	X(PEERS, too_many_peers) X(PEER_GONE, peer_gone) X(PEER_SLOW, peer_slow)      \
-	    X(TAIL_CREDIT, tail_credit) X(STALE, stale) X(STALE_ANSWER, stale_answer) \
-		X(LATE_ANSWER, late_answer) X(GROUP_DROPPED, group_dropped)           \
-		    X(NO_MEMORY, no_memory) X(DEAD_UNANNOUNCED, dead_unannounced)
+	X(PEERS, too_many_peers)                                                      \
+	X(PEER_GONE, peer_gone) X(PEER_SLOW, peer_slow) X(TAIL_CREDIT, tail_credit)   \
+	    X(STALE, stale) X(STALE_ANSWER, stale_answer) X(LATE_ANSWER, late_answer) \
+		X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory)               \
+		    X(DEAD_UNANNOUNCED, dead_unannounced)
 
 enum drop_reason {
 #define X(id, name) DROP_##id,

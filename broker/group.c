@@ -218,21 +218,6 @@ group_seen(struct group *g, uint64_t seq, bool live)
 	g->live = live;
 }
 
-static void
-drop_known(struct group *g, uint64_t seq)
-{
-	for (size_t i = g->iknown; i < g->nknown && g->known[i].seq <= seq; i++) {
-		if (g->known[i].seq != seq)
-			continue;
-		memmove(g->known + i, g->known + i + 1, (g->nknown - i - 1) * sizeof(*g->known));
-		g->nknown--;
-		g->owed--;
-		g->dropped++;
-		g->dirty = true;
-		return;
-	}
-}
-
 void
 group_drop(struct group *g, uint64_t seq)
 {
@@ -244,9 +229,7 @@ group_drop(struct group *g, uint64_t seq)
 		g->dropped++;
 		group_work_lift(g, e);
 		group_work_done(g, e);
-	} else if (seq < g->known_high) {
-		drop_known(g, seq);
-	} else if (!g->live && seq >= g->read) {
+	} else if (!g->live && seq >= g->read && seq >= g->known_high) {
 		g->owed--;
 		g->dropped++;
 		g->dirty = true;

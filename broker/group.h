@@ -86,7 +86,8 @@ bool group_is_live(const struct group *g);
 uint64_t group_read(const struct group *g);
 /* All matching records below seq were offered.  `live`: and there are no others yet. */
 void group_seen(struct group *g, uint64_t seq, bool live);
-/* The record is no longer kept: if it is still owed and not in flight, count it as dropped. */
+/* A matching record that was not offered, or was read ahead, is no longer kept: if it is owed, it
+ * is counted as dropped, here or by the group_seen that must follow. */
 void group_drop(struct group *g, uint64_t seq);
 
 /* ---- workers ---- */

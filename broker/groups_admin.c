@@ -180,24 +180,27 @@ groups_floor(const struct broker *b)
 	return floor;
 }
 
+static void
+drop_one(struct owed_group *g, const struct journal_row *row)
+{
+	struct group_stats before, after;
+	struct broker *b = g->b;
+
+	group_stats(g->core, b->head, &before);
+	if (row->topic.p == NULL) {
+		group_seen(g->core, row->seq, group_is_live(g->core));
+		groups_save_soon(g);
+	} else if (topic_match(span_str(g->set.pattern), row->topic)) {
+		group_drop(g->core, row->seq);
+	}
+	group_stats(g->core, b->head, &after);
+	b->drops[DROP_GROUP_DROPPED] += after.dropped - before.dropped;
+}
+
 void
 groups_drop(struct broker *b, const struct journal_row *row)
 {
-	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
-		struct group_stats before, after;
-
-		if (g->core == NULL || g->set.paused == GROUP_RUNS)
-			continue;
-		if (row->topic.p == NULL) {
-			group_seen(g->core, row->seq, group_is_live(g->core));
-			groups_save_soon(g);
-			continue;
-		}
-		if (!topic_match(span_str(g->set.pattern), row->topic))
-			continue;
-		group_stats(g->core, b->head, &before);
-		group_drop(g->core, row->seq);
-		group_stats(g->core, b->head, &after);
-		b->drops[DROP_GROUP_DROPPED] += after.dropped - before.dropped;
-	}
+	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+		if (g->core != NULL && g->set.paused != GROUP_RUNS)
+			drop_one(g, row);
 }

@@ -569,6 +569,171 @@ run_seed(uint64_t seed)
 	return x.wrong == NULL && x.delivered > 0;
 }
 
+/* ---- rules one by one ---- */
+
+static struct world w;
+
+static void
+begin(void)
+{
+	memset(&w, 0, sizeof w);
+	w.now = 1000;
+	w.real = 1700000000000;
+	w.conf = (struct group_conf){.tries = 3, .ack_ms = 1000, .seed = 1};
+	buf_init(&w.state, 1 << 20);
+	w.g = make(&w, 1);
+}
+
+static void
+end(void)
+{
+	CHECK(w.wrong == NULL);
+	group_check(w.g);
+	group_free(w.g);
+	buf_fini(&w.state);
+}
+
+static void
+put(int n, int key)
+{
+	for (int i = 0; i < n; i++) {
+		w.r[++w.head] = (struct rec){.matches = true, .key = key, .bytes = 10};
+		group_commit(w.g, 1);
+		if (group_is_live(w.g))
+			offer(&w, w.head);
+	}
+}
+
+static void
+come(int i, uint32_t credit)
+{
+	w.w[i] = (struct worker){.session = (uint64_t)i + 1,
+	    .credit = credit,
+	    .max = 1000,
+	    .present = true,
+	    .open = true};
+	w.w[i].w = group_join(w.g, w.w[i].session, credit, 1000, &w.w[i]);
+}
+
+static void
+go(void)
+{
+	feed(&w, 100);
+	group_run(w.g, w.now, w.real);
+}
+
+static void
+done(uint64_t seq)
+{
+	int session = w.r[seq].holder;
+
+	land(&w, seq);
+	w.r[seq].fate = DONE;
+	CHECK(group_ack(w.g, (uint64_t)session, seq));
+}
+
+static void
+a_full_worker_goes_on_with_its_key(void)
+{
+	begin();
+	put(5, 1);
+	come(0, 2);
+	come(1, 2);
+	go();
+	CHECK(w.r[1].holder == 1 && w.r[2].holder == 1 && w.r[3].holder == 0);
+	done(1);
+	go();
+	CHECK(w.r[3].holder == 1); /* not only when nothing of the key is in flight any more */
+	done(2);
+	done(3);
+	go();
+	CHECK(w.r[4].holder != 0 && w.r[4].holder == w.r[5].holder);
+	end();
+}
+
+static void
+a_closing_worker_gets_no_more_but_may_finish(void)
+{
+	begin();
+	put(4, 0);
+	come(0, 2);
+	go();
+	group_close(w.g, w.w[0].w);
+	w.w[0].open = false;
+	done(1);
+	go();
+	CHECK(w.r[3].holder == 0 && group_worker_holds(w.w[0].w) == 1);
+	come(1, 9);
+	go();
+	CHECK(w.r[3].holder == 2 && w.r[4].holder == 2 && w.r[2].holder == 1);
+	end();
+}
+
+static void
+what_is_no_longer_kept_is_dropped(void)
+{
+	struct group_stats st;
+
+	begin();
+	put(6, 0);
+	come(0, 3);
+	go();
+	done(2); /* 1 and 3 are in flight */
+	save(&w, true);
+	group_free(w.g);
+	w.r[1].holder = w.r[3].holder = 0;
+	w.g = make(&w, 1);
+	CHECK(group_restore(w.g, buf_span(&w.state), w.head) == 0);
+	group_seen(w.g, 3, false); /* 1 could not be read */
+	group_stats(w.g, w.head, &st);
+	CHECK(st.dropped == 1 && st.owed == 4 && group_floor(w.g, w.head) == 2);
+	/* Paused: retention takes 3 and 4. */
+	w.conf.paused = true;
+	group_configure(w.g, &w.conf);
+	group_drop(w.g, 2);
+	group_drop(w.g, 3);
+	group_drop(w.g, 4);
+	group_seen(w.g, 5, false);
+	group_stats(w.g, w.head, &st);
+	CHECK(st.dropped == 3 && st.owed == 2 && st.floor == 4);
+	end();
+}
+
+static void
+an_idle_group_holds_no_frames(void)
+{
+	int held = 0;
+
+	begin();
+	put(50, 0);
+	come(0, 2);
+	go();
+	group_leave(w.g, w.w[0].w, w.now);
+	w.w[0].present = false;
+	for (uint64_t s = 1; s <= w.head; s++)
+		held += w.r[s].refs;
+	CHECK(held == 2); /* only what was in a worker's hands waits for its delay */
+	CHECK(!group_wants(w.g) && group_read(w.g) == 3);
+	end();
+}
+
+static void
+states_that_are_none_are_refused(void)
+{
+	static const char *const bad[] = {"", "\xc1", "\x90",
+	    "\x98\x02\xc3\x00\x01\x00\x00\x00\x90", "\x98\x01\xc3\x05\x05\x00\x00\x00\x90"};
+	static const uint8_t odd[] = {0x98, 1, 0xc3, 0, 9, 0, 0, 0, 0x91, 1},
+			     over[] = {0x98, 1, 0xc3, 0, 2, 0, 0, 0, 0x92, 7, 0};
+
+	begin();
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		CHECK(group_restore(w.g, span_str(bad[i]), 9) == -1);
+	CHECK(group_restore(w.g, span_of(odd, sizeof odd), 9) == -1);
+	CHECK(group_restore(w.g, span_of(over, sizeof over), 9) == -1);
+	group_free(w.g);
+	buf_fini(&w.state);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -579,6 +744,11 @@ main(int argc, char **argv)
 		to = from;
 	if (argc > 2 && sscanf(argv[2], "%llu", &to) != 1)
 		return 2;
+	a_full_worker_goes_on_with_its_key();
+	a_closing_worker_gets_no_more_but_may_finish();
+	what_is_no_longer_kept_is_dropped();
+	an_idle_group_holds_no_frames();
+	states_that_are_none_are_refused();
 	for (uint64_t s = from; s <= to && ok; s++)
 		ok = run_seed(s);
 	CHECK(ok);
