@@ -165,29 +165,53 @@ on_published(void *arg, const struct env *e)
 	http_answered(r);
 }
 
-/* The last answer with `chunks` and `lines` added, when it is a map. */
+/* Append the pairs of a map but for `chunks`; their number. */
+static unsigned
+copy_pairs(struct span map, struct buf *out)
+{
+	struct mp_r in, k;
+	unsigned n, kept = 0;
+
+	mp_r_init(&in, map);
+	n = mp_map(&in);
+	for (unsigned i = 0; i < n && !in.bad; i++) {
+		struct span key = mp_raw(&in), value = mp_raw(&in);
+
+		mp_r_init(&k, key);
+		if (in.bad ||
+		    (mp_peek(&k) == MP_STR && span_is(mp_str(&k, LIMIT_HEADER), "chunks")))
+			continue;
+		buf_put(out, key.p, key.n);
+		buf_put(out, value.p, value.n);
+		kept++;
+	}
+	return kept;
+}
+
+/* The last answer with `chunks`, when it is a map. */
 static void
 answer_sum(struct http_req *r, const struct env *e)
 {
+	bool whole = e->body.n && mp_scan(e->body, LIMIT_NEST, LIMIT_BODY_ELEMENTS) == e->body.n;
 	struct env sum = *e;
+	struct buf pairs, b;
 	struct mp_r in;
-	struct buf b;
 	unsigned n;
 
+	buf_init(&pairs, LIMIT_FRAME_RX);
 	buf_init(&b, LIMIT_FRAME_RX);
 	mp_r_init(&in, e->body);
-	if (e->body.n && mp_peek(&in) == MP_MAP) {
-		n = mp_map(&in);
-		mp_put_map(&b, n + 2u);
-		buf_put(&b, in.p, (size_t)(in.end - in.p));
+	if (whole && mp_peek(&in) == MP_MAP) {
+		n = copy_pairs(e->body, &pairs);
+		mp_put_map(&b, n + 1u);
+		buf_put(&b, pairs.p, pairs.n);
 		mp_put_cstr(&b, "chunks");
 		mp_put_u64(&b, r->chunks);
-		mp_put_cstr(&b, "lines");
-		mp_put_u64(&b, r->stored);
-		if (!b.failed)
+		if (!b.failed && !pairs.failed)
 			sum.body = buf_span(&b);
 	}
 	answer_rep(&r->answer, &sum, r->op->status);
+	buf_fini(&pairs);
 	buf_fini(&b);
 }
 

@@ -258,11 +258,12 @@ def test_lines(edge):
         body = b"".join(b'{"i":%d}\n' % i for i in range(10000))
         r = edge.http("POST", "/lines/there", body, nd)
         assert r.status == 202, r.body
-        assert r.json() == {"to": "there", "n": 10000 - 2 * 4096, "chunks": 3, "lines": 10000}
+        assert r.json() == {"to": "there", "n": 10000 - 2 * 4096, "chunks": 3}
         got = [d.body for d in w.seen]
         assert [(len(b["lines"]), b["chunk"], b["last"], b["to"]) for b in got] == [
             (4096, 0, False, "there"), (4096, 1, False, "there"), (1808, 2, True, "there")]
         assert [x["i"] for b in got for x in b["lines"]] == list(range(10000))
+        assert [b["first"] for b in got] == [0, 4096, 8192] and {b["of"] for b in got} == {r.headers["x-request-id"]}
         ids = [d.id for d in w.seen]
         assert len(set(ids)) == 3 and all(i[6] >> 4 == 8 for i in ids)
         # the same under a key has the same ids, whatever way it comes
@@ -272,15 +273,15 @@ def test_lines(edge):
             r = edge.http("POST", "/lines/there", send, {**keyed, **({} if send is body else {"Content-Encoding": "gzip"})})
             assert r.status == 202
             if send is body:
-                ids = [(d.id, d.meta["dig"]) for d in w.seen]
-        assert [(d.id, d.meta["dig"]) for d in w.seen] == ids
+                ids = [(d.id, d.meta["dig"], d.body["of"]) for d in w.seen]
+        assert [(d.id, d.meta["dig"], d.body["of"]) for d in w.seen] == ids
         # a line that is none: what was stored before is said
         bad = body[:60000] + b"{oops\n" + body[60000:]
         r = edge.http("POST", "/lines/there", bad, nd)
         p = r.json()
         assert r.status == 400 and p["stored"] == 4096 and re.match(r"line \d+, column", p["detail"]), p
         r = edge.http("POST", "/lines/there", b"", nd)
-        assert r.status == 202 and r.json()["lines"] == 0
+        assert r.status == 202 and r.json()["n"] == 0
         r = edge.http("POST", "/lines/there", b'1\n"' + b"x" * (2 * 1024 * 1024) + b'"\n', nd)
         assert r.status == 413 and r.json()["stored"] == 0
         assert edge.http("POST", "/lines/there", b"{}", JSON).status == 415
@@ -295,7 +296,7 @@ def test_lines_in_transfer_chunks_that_end_with_a_full_chunk(edge):
             s.sendall(b"POST /lines/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n"
                       b"Transfer-Encoding: chunked\r\n\r\n" + piece * 40 + b"0\r\n\r\n")
             got = b"".join(iter(lambda: s.recv(65536), b""))
-        assert got.startswith(b"HTTP/1.1 202 ") and b'"lines":%d' % (40 * 4097) in got, got
+        assert got.startswith(b"HTTP/1.1 202 ") and b'"chunks":41}' in got, got
         assert edge.the_edge.alive()
 
 
