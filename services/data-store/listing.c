@@ -329,6 +329,7 @@ listing_one(struct listing *l, const char *url, char *why, size_t size)
 	take(&r, span_str(url));
 	if (l->n == 1)
 		return 0;
-	snprintf(why, size, "the address names no file");
+	snprintf(
+	    why, size, "the address names no file: to load files it lists, give source.pattern");
 	return -1;
 }

@@ -302,7 +302,7 @@ def test_bad_sources(store, web):
     web.files["a.csv"] = b"k\n1\n"
     for s, why in [
         (spec(web, url=web.url + "/d/nope.csv"), "nope.csv: the server answered 404"),
-        (spec(web, url=web.url + "/nope/"), "the address names no file"),
+        (spec(web, url=web.url + "/nope/"), "the address names no file: to load files it lists, give source.pattern"),
         (spec(web, pattern="*.xml"), "the source lists no file that matches *.xml"),
         ({"organisation": "o"}, None),
     ]:

@@ -106,7 +106,7 @@ test_one(void)
 	CHECK_STR(l.v[0].url, "https://h/x/f%2bg.csv?k=1");
 	listing_fini(&l);
 	CHECK(listing_one(&l, "https://h", why, sizeof why) == -1);
-	CHECK_STR(why, "the address names no file");
+	CHECK_STR(why, "the address names no file: to load files it lists, give source.pattern");
 	CHECK(listing_one(&l, "https://h/x/", why, sizeof why) == -1);
 	listing_fini(&l);
 }
