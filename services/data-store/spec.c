@@ -14,6 +14,31 @@ struct parse {
 	struct faults *f;
 };
 
+/* Faults for the keys of a map that are not in `known` (ends with NULL), or are there twice. */
+static void
+check_keys(struct parse *p, const msgpack_object *map, const char *at, const char *const *known)
+{
+	for (uint32_t i = 0; i < map->via.map.size; i++) {
+		struct span key = doc_span(&map->via.map.ptr[i].key);
+		char pointer[256];
+		size_t k = 0;
+
+		if (key.p == NULL) {
+			faults_add(p->f, at, "expected keys that are text");
+			continue;
+		}
+		snprintf(pointer, sizeof pointer, "%s", at);
+		faults_push(pointer, sizeof pointer, key);
+		while (known[k] != NULL && !span_is(key, known[k]))
+			k++;
+		if (known[k] == NULL) {
+			faults_add(p->f, pointer, "is not a field of an Ingest");
+		} else if (doc_get(map, known[k]) != &map->via.map.ptr[i].val) {
+			faults_add(p->f, pointer, "is there more than once");
+		}
+	}
+}
+
 bool
 spec_is_table(struct span s)
 {
@@ -120,12 +145,15 @@ read_text(struct parse *p, const msgpack_object *o, const char *at, char *dst, s
 static void
 read_column(struct parse *p, const msgpack_object *o, uint32_t i)
 {
+	static const char *const known[] = {"name", "type", NULL};
 	const msgpack_object *type = doc_get(o, "type");
 	char at[64], why[300];
 
 	snprintf(at, sizeof at, "/spec/source/format/columns/%u", i);
-	if (o->type != MSGPACK_OBJECT_MAP || doc_str(o, "name").p == NULL) {
-		faults_add(p->f, at, "expected {name, type}");
+	if (o->type == MSGPACK_OBJECT_MAP)
+		check_keys(p, o, at, known);
+	if (doc_str(o, "name").p == NULL) {
+		faults_add(p->f, at, "expected {name, type?}");
 		return;
 	}
 	if (type != NULL && type->type != MSGPACK_OBJECT_STR) {
@@ -210,8 +238,6 @@ read_details(struct parse *p, const msgpack_object *o)
 		read_text(p, v, AT "comment", d->comment, sizeof d->comment);
 	if ((v = doc_get(o, "null")) != NULL)
 		read_text(p, v, AT "null", d->null, sizeof d->null);
-	if ((v = doc_get(o, "columns")) != NULL)
-		read_columns(p, v);
 	if ((v = doc_get(o, "short_rows")) != NULL)
 		d->pad = read_word(p, v, AT "short_rows", rules) == 1;
 	if ((v = doc_get(o, "encoding")) != NULL &&
@@ -220,50 +246,77 @@ read_details(struct parse *p, const msgpack_object *o)
 #undef AT
 }
 
+/* What is missing: said of what was not given, never of what was given wrong. */
 static void
-check_format(struct parse *p)
+check_missing(struct parse *p, const msgpack_object *o)
 {
-	const struct dsv_format *d = &p->s->format;
+	const msgpack_object *header = doc_get(o, "header");
+	bool header_known = header == NULL || header->type == MSGPACK_OBJECT_BOOLEAN;
 
-	if (d->delimiter == '\0') {
+	if (p->s->format.delimiter == '\0' && doc_get(o, "delimiter") == NULL) {
 		faults_add(
 		    p->f, "/spec/source/format/delimiter", "expected, as the type is delimited");
-	} else if (d->delimiter == d->quote) {
-		faults_add(p->f, "/spec/source/format/quote", "the delimiter cannot be the quote");
 	}
-	if (d->null[0] != '\0' &&
-	    (strchr(d->null, d->delimiter) || (d->quote && strchr(d->null, d->quote)))) {
-		faults_add(
-		    p->f, "/spec/source/format/null", "cannot hold the delimiter or the quote");
-	}
-	if (!d->header && p->s->columns.n == 0) {
+	if (header_known && !p->s->format.header && doc_get(o, "columns") == NULL) {
 		faults_add(p->f, "/spec/source/format/columns",
 		    "expected, as the files have no header to name them");
 	}
 }
 
+/* What goes together, of parts that are right each by itself. */
+static void
+check_together(struct parse *p)
+{
+	const struct dsv_format *d = &p->s->format;
+
+	if (d->delimiter == '\0')
+		return;
+	if (d->delimiter == d->quote)
+		faults_add(p->f, "/spec/source/format/quote", "the delimiter cannot be the quote");
+	if (strchr(d->null, d->delimiter) || (d->quote && strchr(d->null, d->quote))) {
+		faults_add(
+		    p->f, "/spec/source/format/null", "cannot hold the delimiter or the quote");
+	}
+}
+
+static void
+read_format_map(struct parse *p, const msgpack_object *o)
+{
+	static const char *const known[] = {"type", "delimiter", "quote", "header", "columns",
+	    "comment", "short_rows", "null", "encoding", NULL};
+	static const char *const types[] = {"csv", "tsv", "delimited", NULL};
+	const msgpack_object *type = doc_get(o, "type");
+	unsigned before;
+	int t = 2;
+
+	check_keys(p, o, "/spec/source/format", known);
+	if (type != NULL)
+		t = read_word(p, type, "/spec/source/format/type", types);
+	if (t >= 0)
+		set_type(p, t);
+	before = p->f->n;
+	read_details(p, o);
+	if (t >= 0 && p->f->n == before)
+		check_together(p);
+	if (t >= 0)
+		check_missing(p, o);
+	if (doc_get(o, "columns") != NULL)
+		read_columns(p, doc_get(o, "columns"));
+}
+
 static void
 read_format(struct parse *p, const msgpack_object *o)
 {
-	static const char *const types[] = {"csv", "tsv", "delimited", NULL};
-	const char *at = "/spec/source/format";
-	const msgpack_object *type = o;
-	int t = 2;
-
-	if (o == NULL || (o->type != MSGPACK_OBJECT_STR && o->type != MSGPACK_OBJECT_MAP)) {
-		faults_add(p->f, at, "expected csv, tsv, or an object that describes the format");
-		return;
+	if (o != NULL && o->type == MSGPACK_OBJECT_MAP) {
+		read_format_map(p, o);
+	} else if (span_is(doc_span(o), "csv")) {
+		set_type(p, 0);
+	} else if (span_is(doc_span(o), "tsv")) {
+		set_type(p, 1);
+	} else {
+		faults_add(p->f, "/spec/source/format",
+		    "expected csv, tsv, or an object with type delimited");
 	}
-	if (o->type == MSGPACK_OBJECT_MAP) {
-		at = "/spec/source/format/type";
-		type = doc_get(o, "type");
-	}
-	if (type != NULL && (t = read_word(p, type, at, types)) == -1)
-		return;
-	set_type(p, t);
-	if (o->type == MSGPACK_OBJECT_MAP)
-		read_details(p, o);
-	check_format(p);
 }
 
 static void
@@ -289,6 +342,7 @@ read_url(struct parse *p, const msgpack_object *o)
 static void
 read_source(struct parse *p, const msgpack_object *o)
 {
+	static const char *const known[] = {"url", "pattern", "files", "format", NULL};
 	static const char *const which[] = {"all", "last", NULL};
 	const msgpack_object *v;
 
@@ -296,6 +350,7 @@ read_source(struct parse *p, const msgpack_object *o)
 		faults_add(p->f, "/spec/source", "expected an object with url and format");
 		return;
 	}
+	check_keys(p, o, "/spec/source", known);
 	read_url(p, o);
 	if ((v = doc_get(o, "pattern")) != NULL) {
 		struct span s = doc_span(v);
@@ -333,6 +388,7 @@ set_digest(struct spec *s)
 void
 spec_parse(struct spec *s, const msgpack_object *o, struct faults *f)
 {
+	static const char *const known[] = {"organisation", "dataset", "table", "source", NULL};
 	struct parse p = {.s = s, .f = f};
 
 	memset(s, 0, sizeof *s);
@@ -340,6 +396,7 @@ spec_parse(struct spec *s, const msgpack_object *o, struct faults *f)
 		faults_add(f, "/spec", "expected an object with organisation, dataset and source");
 		return;
 	}
+	check_keys(&p, o, "/spec", known);
 	read_target(&p, o);
 	read_source(&p, doc_get(o, "source"));
 	set_digest(s);

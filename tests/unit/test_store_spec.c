@@ -2,10 +2,32 @@
 
 #include "proto/doc.h"
 #include "proto/json.h"
+#include "proto/mp.h"
 #include "services/data-store/spec.h"
 
-/* Reads JSON into s; the number of faults, the first one in `first`. */
-static char first[256];
+/* Reads JSON into s; the number of faults, the first one in `first`, the pointers of all in `all`,
+ * a space behind each. */
+static char first[256], all[2048];
+
+static void
+put_all(const struct faults *f)
+{
+	struct mp_r r;
+
+	all[0] = '\0';
+	mp_r_init(&r, buf_span(&f->items));
+	for (unsigned i = 0; i < f->kept; i++) {
+		size_t n = strlen(all);
+		struct span pointer;
+
+		(void)mp_map(&r);
+		(void)mp_str(&r, 99);
+		pointer = mp_str(&r, 256);
+		(void)mp_str(&r, 99);
+		(void)mp_str(&r, 999);
+		snprintf(all + n, sizeof all - n, "%.*s ", (int)pointer.n, (const char *)pointer.p);
+	}
+}
 
 static unsigned
 parse(struct spec *s, const char *json)
@@ -21,6 +43,7 @@ parse(struct spec *s, const char *json)
 	spec_parse(s, &d.root, &f);
 	n = f.n;
 	snprintf(first, sizeof first, "%s", f.first);
+	put_all(&f);
 	faults_fini(&f);
 	doc_fini(&d);
 	buf_fini(&mp);
@@ -107,10 +130,10 @@ test_refused(void)
 	REFUSED("{\"organisation\":\"o\",\"dataset\":\"d\",\"source\":{\"url\":\"file:///etc/"
 		"passwd\",\"format\":\"csv\"}}",
 	    "/spec/source/url: expected an absolute http or https address, at most 2048 bytes");
-	REFUSED(HEAD "\"format\":\"xml\"}}",
-	    "/spec/source/format: expected one of csv, tsv, delimited");
-	REFUSED(HEAD "\"format\":\"delimited\"}}",
+	REFUSED(HEAD "\"format\":{\"type\":\"delimited\"}}}",
 	    "/spec/source/format/delimiter: expected, as the type is delimited");
+	REFUSED(HEAD "\"format\":{\"type\":\"xls\"}}}",
+	    "/spec/source/format/type: expected one of csv, tsv, delimited");
 	REFUSED(HEAD "\"format\":{\"delimiter\":\";\"}}}",
 	    "/spec/source/format/columns: expected, as the files have no header to name them");
 	REFUSED(HEAD "\"format\":{\"type\":\"csv\",\"columns\":[{\"name\":\"id\"}]}}}",
@@ -134,6 +157,55 @@ test_refused(void)
 	    "/spec/source/pattern: expected a pattern of file names, as *.csv, without slash");
 	REFUSED("{\"organisation\":\"o\",\"dataset\":\"d\",\"table\":\"L0;\"}",
 	    "/spec/table: expected a letter, then letters, digits and underscores, at most 40");
+}
+
+/* Exactly these faults: no untrue one follows from another, and none hides another. */
+static void
+faulty(const char *json, const char *pointers, int line)
+{
+	struct spec s;
+
+	parse(&s, json);
+	check_at(strcmp(all, pointers) == 0, pointers, __FILE__, line);
+	if (strcmp(all, pointers) != 0)
+		printf("# got %s\n", all);
+	spec_fini(&s);
+}
+#define FAULTY(json, pointers) faulty((json), (pointers), __LINE__)
+#define FORMAT "/spec/source/format"
+
+static void
+test_unknown(void)
+{
+	REFUSED(HEAD "\"format\":\"csv\",\"patern\":\"*\"}}",
+	    "/spec/source/patern: is not a field of an Ingest");
+	FAULTY("{\"organisation\":\"o\",\"dataset\":\"d\",\"sourec\":{},\"extra\":1}",
+	    "/spec/sourec /spec/extra /spec/source ");
+	FAULTY(HEAD "\"format\":{\"type\":\"csv\",\"coment\":\"#\",\"foo\":1,\"columns\":"
+		    "[{\"name\":\"a\",\"typ\":\"text\"}]}}}",
+	    FORMAT "/coment " FORMAT "/foo " FORMAT "/columns/0/typ ");
+}
+
+static void
+test_all_faults(void)
+{
+	const char *want =
+	    "/spec/source/format: expected csv, tsv, or an object with type delimited";
+
+	REFUSED(HEAD "\"format\":\"xls\"}}", want);
+	REFUSED(HEAD "\"format\":\"delimited\"}}", want);
+	REFUSED(HEAD "\"files\":\"all\"}}", want);
+	REFUSED(HEAD "\"format\":{\"type\":\"csv\",\"columns\":[{\"name\":\"a\"},\"b\"]}}}",
+	    "/spec/source/format/columns/1: expected {name, type?}");
+	FAULTY(HEAD "\"format\":{\"delimiter\":\";;\",\"columns\":[{\"name\":\"a\"}]}}}",
+	    FORMAT "/delimiter ");
+	FAULTY(HEAD "\"format\":{\"delimiter\":\";\",\"columns\":\"a,b\"}}}", FORMAT "/columns ");
+	FAULTY(HEAD "\"format\":{\"delimiter\":\";\",\"header\":\"yes\"}}}", FORMAT "/header ");
+	FAULTY(HEAD "\"format\":{\"type\":\"csv\",\"delimiter\":\";;\",\"quote\":\",\"}}}",
+	    FORMAT "/delimiter ");
+	FAULTY(HEAD "\"format\":{\"type\":7,\"delimiter\":\"\",\"columns\":[3],\"encoding\":1}}}",
+	    FORMAT "/type " FORMAT "/delimiter " FORMAT "/encoding " FORMAT "/columns/0 ");
+	FAULTY(HEAD "\"format\":{}}}", FORMAT "/delimiter " FORMAT "/columns ");
 }
 
 static void
@@ -175,6 +247,8 @@ main(void)
 	test_whole();
 	test_defaults();
 	test_refused();
+	test_unknown();
+	test_all_faults();
 	test_columns();
 	return check_done();
 }
