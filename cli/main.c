@@ -121,23 +121,32 @@ count(char **argv)
 static int
 run(const struct cli_command *cmd, int argc, char **argv)
 {
-	const struct opt_table tables[] = {
-	    {"TAXI_", cmd->name, cmd->rows, cmd->nrows},
+	/* A command's own options have names like ID: an environment that happens to hold TAXI_ID
+	 * must not make every publish a repeat. */
+	const struct opt_table own[] = {
+	    {"TAXI_CLI_", cmd->name, cmd->rows, cmd->nrows},
 	    {"TAXI_", "every command", common_rows, sizeof common_rows / sizeof common_rows[0]},
 	};
-	char *text = xasprintf(
-	    "taxi %s [OPTIONS] %s\n\n%s.\n\n%s", cmd->name, cmd->operands, cmd->about, cmd->help);
+	const struct opt_table *tables = cmd->nrows > 0 ? own : own + 1;
+	const size_t ntables = cmd->nrows > 0 ? 2 : 1;
+	char *text = xasprintf("taxi %s [OPTIONS]%s%s\n\n%s.\n\n%s", cmd->name,
+	    cmd->operands[0] ? " " : "", cmd->operands, cmd->about, cmd->help);
 	int rest, got;
 
-	flags_first(tables, 2, argc, argv);
+	flags_first(tables, ntables, argc, argv);
 	argc = count(argv);
-	got = opt_parse(tables, 2, text, argc, argv, &rest);
+	got = opt_parse(tables, ntables, text, argc, argv, &rest);
 	free(text);
 	if (got != 0)
 		return got > 0 ? 0 : CLI_USAGE;
 	if (argc - rest < cmd->min_operands || argc - rest > cmd->max_operands) {
 		fprintf(stderr, "taxi %s: expected %s\n", cmd->name,
 		    cmd->operands[0] ? cmd->operands : "no operands");
+		return CLI_USAGE;
+	}
+	if (!sock_is_endpoint(cli.bus)) {
+		fprintf(stderr, "taxi: --bus must be tcp://host:port or ipc://path, not '%s'\n",
+		    cli.bus);
 		return CLI_USAGE;
 	}
 	if (strcmp(cli.output, "table") != 0 && strcmp(cli.output, "json") != 0) {
@@ -159,7 +168,8 @@ main(int argc, char **argv)
 		usage(stderr);
 		return CLI_USAGE;
 	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
 		usage(stdout);
 		return 0;
 	}
@@ -169,7 +179,10 @@ main(int argc, char **argv)
 	}
 	cmd = find(argc, argv, &words);
 	if (cmd == NULL) {
-		fprintf(stderr, "taxi: no command '%s'; `taxi --help` lists them\n", argv[1]);
+		fprintf(stderr,
+		    "taxi: no command '%s'; a command comes first, options after it; `taxi --help` "
+		    "lists them\n",
+		    argv[1]);
 		return CLI_USAGE;
 	}
 	args = xcalloc((size_t)argc + 2, sizeof *args);

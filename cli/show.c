@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "cli/cli.h"
 #include "proto/doc.h"
 
@@ -116,7 +117,7 @@ peer_row(struct cli_table *t, const msgpack_object *o)
 	cell_num(t, o, "subs");
 	cell_num(t, o, "inFlight");
 	cell_num(t, o, "bytes");
-	cli_table_cell(t, "%.1f", (double)doc_i64(o, "sinceMs", 0) / 1000);
+	cli_table_cell(t, "%.1f", (double)(clock_real_ms() - doc_i64(o, "sinceMs", 0)) / 1000);
 	cell_num(t, o, "lastMs");
 }
 
@@ -201,10 +202,15 @@ static int
 run_stats(struct cli *c, int argc, char **argv)
 {
 	char topic[LIMIT_TOPIC + 1];
+	int code;
 
 	snprintf(
 	    topic, sizeof topic, argc > 0 ? "sys.stats.%s" : "sys.stats", argc > 0 ? argv[0] : "");
-	return ask(c, topic, print_stats);
+	code = ask(c, topic, print_stats);
+	if (code == CLI_NOT_FOUND)
+		fprintf(stderr, "taxi: no process is called '%s'; `taxi services` lists them\n",
+		    argv[0]);
+	return code;
 }
 
 const struct cli_command cli_services = {

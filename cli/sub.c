@@ -83,6 +83,14 @@ got(void *arg, struct worker_msg *m)
 }
 
 static void
+refused(void *arg, const struct env *err)
+{
+	struct tail *t = arg;
+
+	cli_end(t->c, cli_error(err));
+}
+
+static void
 on_signal(void *arg, short revents)
 {
 	struct tail *t = arg;
@@ -100,6 +108,7 @@ run_sub(struct cli *c, int argc, char **argv)
 	    .group = opt.group[0] ? opt.group : NULL,
 	    .from = opt.from,
 	    .msg = got,
+	    .refused = refused,
 	    .arg = &t,
 	};
 	sigset_t set;

@@ -39,6 +39,9 @@ struct worker_sub_spec {
 	worker_msg_fn *msg;
 	worker_cancel_fn *cancel; /* may be NULL */
 	worker_more_fn *more;     /* may be NULL */
+	/* The broker refused for good (CONFLICT, DENIED…); it is tried again all the same.  May be
+	 * NULL.  The subscription must not be ended in here. */
+	void (*refused)(void *arg, const struct env *err);
 	void *arg;
 };
 

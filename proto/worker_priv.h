@@ -29,6 +29,7 @@ struct worker_sub {
 	worker_msg_fn *msg;
 	worker_cancel_fn *cancel;
 	worker_more_fn *more;
+	void (*refused)(void *arg, const struct env *err);
 	void *arg;
 
 	struct timer retry;

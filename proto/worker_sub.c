@@ -74,6 +74,8 @@ on_answer(void *arg, const struct env *e)
 	/* A lost connection is followed by `up`, and the end of this process by nothing. */
 	if (code != ERR_WORKER_LOST && code != ERR_DRAINING) {
 		retry(s, code, env_err_text(e));
+		if (s->refused && err_retry(code) == ERR_NEVER)
+			s->refused(s->arg, e);
 	} else if (link_is_up(s->w->link)) {
 		loop_timer(s->w->loop, &s->retry, loop_now(s->w->loop) + RETRY_MS);
 	}
@@ -160,6 +162,7 @@ worker_sub(struct worker *w, const struct worker_sub_spec *spec)
 	s->desc_n = spec->desc.n;
 	s->msg = spec->msg;
 	s->cancel = spec->cancel;
+	s->refused = spec->refused;
 	s->more = spec->more;
 	s->arg = spec->arg;
 	s->retry.fn = on_retry;

@@ -86,6 +86,14 @@ def test_wrong_use(taxi):
     assert "Publish" in taxi("pub", "--help").stdout
 
 
+def test_a_refused_subscription_ends(taxi, house):
+    house.bus().sub("notes.>", group="readers", credit=1)
+    r = taxi("sub", "--group", "readers", "other.>", code=1)
+    assert "CONFLICT" in r.stderr
+    assert "tcp://host:port" in taxi("groups", "--bus", "foo", code=2).stderr
+    assert "no process is called 'nosuch'" in taxi("stats", "nosuch", code=3).stderr
+
+
 def test_no_broker(tmp_path):
     r = subprocess.run([BIN / "taxi", "groups", "--timeout", "300", "--bus", f"ipc://{tmp_path}/none"], capture_output=True, text=True,
                        timeout=60)
