@@ -165,7 +165,15 @@ on_published(void *arg, const struct env *e)
 	http_answered(r);
 }
 
-/* Append the pairs of a map but for `chunks`; their number. */
+static bool
+is_sum(struct mp_r *key)
+{
+	struct span name = mp_peek(key) == MP_STR ? mp_str(key, LIMIT_HEADER) : span_str("");
+
+	return span_is(name, "chunks") || span_is(name, "lines");
+}
+
+/* Append the pairs of a map but for those two; their number. */
 static unsigned
 copy_pairs(struct span map, struct buf *out)
 {
@@ -178,8 +186,7 @@ copy_pairs(struct span map, struct buf *out)
 		struct span key = mp_raw(&in), value = mp_raw(&in);
 
 		mp_r_init(&k, key);
-		if (in.bad ||
-		    (mp_peek(&k) == MP_STR && span_is(mp_str(&k, LIMIT_HEADER), "chunks")))
+		if (in.bad || is_sum(&k))
 			continue;
 		buf_put(out, key.p, key.n);
 		buf_put(out, value.p, value.n);
@@ -188,7 +195,7 @@ copy_pairs(struct span map, struct buf *out)
 	return kept;
 }
 
-/* The last answer with `chunks`, when it is a map. */
+/* The last answer with `chunks` and `lines`, when it is a map. */
 static void
 answer_sum(struct http_req *r, const struct env *e)
 {
@@ -203,10 +210,12 @@ answer_sum(struct http_req *r, const struct env *e)
 	mp_r_init(&in, e->body);
 	if (whole && mp_peek(&in) == MP_MAP) {
 		n = copy_pairs(e->body, &pairs);
-		mp_put_map(&b, n + 1u);
+		mp_put_map(&b, n + 2u);
 		buf_put(&b, pairs.p, pairs.n);
 		mp_put_cstr(&b, "chunks");
 		mp_put_u64(&b, r->chunks);
+		mp_put_cstr(&b, "lines");
+		mp_put_u64(&b, r->stored);
 		if (!b.failed && !pairs.failed)
 			sum.body = buf_span(&b);
 	}
