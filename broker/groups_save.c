@@ -198,6 +198,13 @@ announce(struct broker *b, const struct burial *u)
 	buf_fini(&body);
 }
 
+static void
+submit_dead(struct broker *b, struct burial *u)
+{
+	broker_submit(b, &u->job);
+	announce(b, u);
+}
+
 void
 groups_save_dead(void *arg, const struct group_item *it, struct span reason)
 {
@@ -224,8 +231,7 @@ groups_save_dead(void *arg, const struct group_item *it, struct span reason)
 	log_warn("dead_letter", LOG_S("group", g->name), LOG_U("seq", it->seq),
 	    LOG_ID("id", u->rec->id), LOG_B("topic", u->rec->topic), LOG_S("reason", u->reason),
 	    LOG_U("tries", it->try_no));
-	broker_submit(g->b, &u->job);
-	announce(g->b, u);
+	submit_dead(g->b, u);
 }
 
 /* Nothing changed but the head: its count of what it owes, and what retention may take, lag behind.
@@ -249,7 +255,7 @@ groups_save_tick(struct broker *b)
 			break;
 		list_remove(&u->node);
 		b->groups.dead_retries++;
-		broker_submit(b, &u->job);
+		submit_dead(b, u);
 	}
 	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
 		if (g->core != NULL && is_behind(g))

@@ -22,10 +22,16 @@ peers_from(struct broker *b, struct span rid)
 void
 peers_bury(struct broker *b, struct peer *p)
 {
+	static struct log_limit lim;
 	struct sub *s;
 
-	log_info("peer_lost", LOG_U("session", p->session), LOG_S("reason", p->lost),
-	    LOG_U("subs", p->nsubs), LOG_I("silent_ms", broker_now(b) - p->last_ms));
+	if (log_allow(&lim, broker_now(b), 20)) {
+		log_info("peer_lost", LOG_U("session", p->session), LOG_S("reason", p->lost),
+		    LOG_U("subs", p->nsubs), LOG_I("silent_ms", broker_now(b) - p->last_ms),
+		    LOG_U("suppressed", lim.last));
+	}
+	if (p->nsubs > 0)
+		broker_changed(b, true, false);
 	route_peer_gone(b->route, &p->route, broker_now(b));
 	LIST_EACH (s, &p->subs, struct sub, by_peer)
 		if (s->kind == SUB_GROUP && !b->ending) {
@@ -37,7 +43,6 @@ peers_bury(struct broker *b, struct peer *p)
 		}
 	out_discard(b, p);
 	registry_remove(&b->reg, p);
-	broker_changed(b, true, false);
 }
 
 void
