@@ -18,7 +18,10 @@ struct item {
 
 struct list_kind {
 	const char *query; /* $1 after this key, $2 rows, $3 and $4 filters */
-	const char *filters[2];
+	struct {
+		const char *key;
+		struct span (*read)(const msgpack_object *o, const char *key, struct faults *f);
+	} filters[2];
 	const struct item *items;
 	int n;
 	pg_done_fn *done;
@@ -80,13 +83,48 @@ put_list(struct worker_msg *m, const struct list_kind *k, const PGresult *res)
 	buf_fini(&b);
 }
 
+static struct span
+read_filter(const msgpack_object *o, const char *key, struct faults *f)
+{
+	const msgpack_object *v = doc_get(o, key);
+	struct span s = doc_span(v);
+	char at[32];
+
+	if (v == NULL || v->type == MSGPACK_OBJECT_NIL)
+		return (struct span){NULL, 0};
+	if (s.n > 0 && s.n <= TEXT_MAX && memchr(s.p, '\0', s.n) == NULL)
+		return s;
+	snprintf(at, sizeof at, "/%s", key);
+	faults_add(f, at, "expected a string of 1 to %d bytes", TEXT_MAX);
+	return (struct span){NULL, 0};
+}
+
+/* As read_filter, for operations.processing_state. */
+static struct span
+read_state(const msgpack_object *o, const char *key, struct faults *f)
+{
+	static const char *const states[] = {"processing", "failed", "processed", "ignored"};
+	const msgpack_object *v = doc_get(o, key);
+
+	if (v == NULL || v->type == MSGPACK_OBJECT_NIL)
+		return (struct span){NULL, 0};
+	for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+		if (span_is(doc_span(v), states[i]))
+			return doc_span(v);
+	}
+	faults_add(f, "/state", "expected processing, failed, processed or ignored");
+	return (struct span){NULL, 0};
+}
+
 static void on_datafiles(void *arg, const struct pg_done *d);
 static void on_datasets(void *arg, const struct pg_done *d);
 
-static const struct list_kind datafiles = {datafiles_query, {"source", "state"}, datafile_items,
+static const struct list_kind datafiles = {datafiles_query,
+    {{"source", read_filter}, {"state", read_state}}, datafile_items,
     sizeof datafile_items / sizeof *datafile_items, on_datafiles};
-static const struct list_kind datasets = {datasets_query, {"organisation", "dataset"},
-    dataset_items, sizeof dataset_items / sizeof *dataset_items, on_datasets};
+static const struct list_kind datasets = {datasets_query,
+    {{"organisation", read_filter}, {"dataset", read_filter}}, dataset_items,
+    sizeof dataset_items / sizeof *dataset_items, on_datasets};
 
 static void
 on_datafiles(void *arg, const struct pg_done *d)
@@ -106,22 +144,6 @@ on_datasets(void *arg, const struct pg_done *d)
 	} else {
 		answer_away(arg, d);
 	}
-}
-
-static struct span
-read_filter(const msgpack_object *o, const char *key, struct faults *f)
-{
-	const msgpack_object *v = doc_get(o, key);
-	struct span s = doc_span(v);
-	char at[32];
-
-	if (v == NULL || v->type == MSGPACK_OBJECT_NIL)
-		return (struct span){NULL, 0};
-	if (s.n > 0 && s.n <= TEXT_MAX && memchr(s.p, '\0', s.n) == NULL)
-		return s;
-	snprintf(at, sizeof at, "/%s", key);
-	faults_add(f, at, "expected a string of 1 to %d bytes", TEXT_MAX);
-	return (struct span){NULL, 0};
 }
 
 static void
@@ -156,8 +178,8 @@ take(struct answer_house *h, struct worker_msg *m, const struct list_kind *k)
 	read_cursor(&d.root, after, &p[0], &f);
 	snprintf(rows, sizeof rows, "%lld", (long long)limit + 1);
 	p[1].v = span_str(rows);
-	p[2].v = read_filter(&d.root, k->filters[0], &f);
-	p[3].v = read_filter(&d.root, k->filters[1], &f);
+	p[2].v = k->filters[0].read(&d.root, k->filters[0].key, &f);
+	p[3].v = k->filters[1].read(&d.root, k->filters[1].key, &f);
 	m->user = (void *)(intptr_t)limit;
 	if (f.n > 0) {
 		answer_faults(m, &f);

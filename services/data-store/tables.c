@@ -40,7 +40,7 @@ static void
 gone(struct ask *a)
 {
 	worker_fail(a->m, ERR_GONE,
-	    "this version of the table is no longer there: start again without `next-id` and "
+	    "this version of the table is not there (any more): start again without `next-id` and "
 	    "`version`");
 	ask_free(a);
 }

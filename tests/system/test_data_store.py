@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 
+from bus import BusError
 from conftest import SLOW, wait_for
 
 UNICODE = pathlib.Path("/usr/share/unicode/UnicodeData.txt")
@@ -404,6 +405,14 @@ def test_lists(store, web):
     assert [f["fileName"] for f in page["items"]] == ["0.csv"] and page["next"] is None
     assert [f["fileName"] for f in store.api("datafiles.list", source="o.d1.L0")["items"]] == ["1.csv"]
     assert store.api("datafiles.list", state="failed") == {"items": [], "next": None}
+    with pytest.raises(BusError) as e:
+        store.api("datafiles.list", state="foo", limit=0)
+    assert e.value.code == "INVALID" and {f["pointer"]: f["detail"] for f in e.value.detail["errors"]}["/state"] == (
+        "expected processing, failed, processed or ignored")
+    assert len(e.value.detail["errors"]) == 2
+    with pytest.raises(BusError) as e:
+        store.api("tables.data", schema="o.d0", table="L0", version=77)
+    assert e.value.code == "GONE" and "is not there (any more)" in str(e.value)
     page = store.api("datasets.list", limit=2)
     assert [d["schema"] for d in page["items"]] == ["o.d0", "o.d1"]
     assert [d["schema"] for d in store.api("datasets.list", limit=2, cursor=page["next"])["items"]] == ["o.d2"]
