@@ -179,8 +179,9 @@ publish(struct create *c)
 	enum err err = c->in.batch ? publish_many(c) : publish_one(c);
 
 	if (err != ERR_OK) {
-		worker_fail(
-		    c->m, err, err == ERR_CONFLICT ? "the same request is still under way" : NULL);
+		/* CONFLICT here is our own client's: this id is still under way.  Later it has an answer. */
+		worker_fail(c->m, err == ERR_CONFLICT ? ERR_BUSY : err,
+		    err == ERR_CONFLICT ? "the same request is still under way" : NULL);
 		create_free(c);
 		return;
 	}

@@ -76,7 +76,9 @@ publish(struct tower *t, struct worker_msg *m, const char *kind, const uint8_t u
 			   : client_call(t->client, &e, tower_left(t, m), on_published, r);
 	if (err == ERR_OK)
 		return;
-	worker_fail(m, err, err == ERR_CONFLICT ? "the same request is still under way" : NULL);
+	/* CONFLICT here is our own client's: this id is still under way.  Later it has an answer. */
+	worker_fail(m, err == ERR_CONFLICT ? ERR_BUSY : err,
+	    err == ERR_CONFLICT ? "the same request is still under way" : NULL);
 	free(r);
 }
 

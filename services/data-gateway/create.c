@@ -131,7 +131,8 @@ publish(struct gateway *g, struct worker_msg *m, const struct rows *r)
 	g->n.failed++;
 	list_remove(&c->link);
 	free(c);
-	worker_fail(m, err,
+	/* CONFLICT here is our own client's: this id is still under way.  Later it has an answer. */
+	worker_fail(m, err == ERR_CONFLICT ? ERR_BUSY : err,
 	    err == ERR_TOO_BIG    ? "more than 16 MiB of rows at once; send them as "
 				    "application/x-ndjson, one row a line"
 	    : err == ERR_CONFLICT ? "the same request is still under way"
