@@ -34,7 +34,8 @@ struct call {
 	unsigned at;        /* the provider being asked */
 	uint8_t asking[16]; /* id of the request to it */
 	int64_t asked_ms;
-	bool touched; /* a provider that failed may have done something */
+	/* How those before it failed: may have done something, do not know it, are not there. */
+	unsigned touched, unknown, absent;
 	bool cancelled;
 	struct buf args;     /* request with defaults filled in */
 	struct buf attempts; /* maps {provider, code, detail?, ms}, back to back */
@@ -63,11 +64,9 @@ put_headers(struct buf *b, const char *provider, unsigned attempts)
 	char n[16];
 
 	snprintf(n, sizeof n, "%u", attempts);
-	mp_put_map(b, provider ? 2 : 1);
-	if (provider) {
-		mp_put_cstr(b, "X-Provider");
-		mp_put_cstr(b, provider);
-	}
+	mp_put_map(b, 2);
+	mp_put_cstr(b, "X-Provider");
+	mp_put_cstr(b, provider);
 	mp_put_cstr(b, "X-Attempts");
 	mp_put_cstr(b, n);
 }
@@ -99,14 +98,12 @@ give_up(struct call *call, enum err code, const char *text)
 	struct buf d;
 
 	buf_init(&d, LIMIT_HEADER);
-	mp_put_map(&d, 3);
+	mp_put_map(&d, 2);
 	mp_put_cstr(&d, "detail");
 	mp_put_cstr(&d, text);
 	mp_put_cstr(&d, "attempts");
 	mp_put_array(&d, tried);
 	buf_put(&d, call->attempts.p, call->attempts.n);
-	mp_put_cstr(&d, "headers");
-	put_headers(&d, NULL, tried);
 	log_info("call_failed", LOG_ID("id", call->m->env.id),
 	    LOG_S("service", call->service->name), LOG_S("code", err_name(code)),
 	    LOG_U("attempts", tried));
@@ -142,7 +139,9 @@ static void
 attempt_failed(struct call *call, enum err code, struct span text)
 {
 	note_attempt(call, code, text);
-	call->touched |= err_retry(code) != ERR_LATER && code != ERR_NOT_FOUND;
+	call->unknown += code == ERR_NOT_FOUND;
+	call->absent += code == ERR_NO_WORKERS;
+	call->touched += err_retry(code) != ERR_LATER && code != ERR_NOT_FOUND;
 	if (call->cancelled) {
 		give_up(call, ERR_GONE, "cancelled by the caller");
 	} else if (!choose_next(code, call->method->repeatable)) {
@@ -165,6 +164,17 @@ provider_answered(void *arg, const struct env *e)
 	}
 }
 
+/* When all have failed: what the caller may conclude. */
+static enum err
+outcome(const struct call *call)
+{
+	if (call->touched > 0)
+		return ERR_UPSTREAM;
+	if (call->absent == call->order.n)
+		return ERR_NO_WORKERS;
+	return call->unknown == call->order.n ? ERR_NOT_FOUND : ERR_BUSY;
+}
+
 static void
 ask_next(struct call *call)
 {
@@ -176,8 +186,7 @@ ask_next(struct call *call)
 	enum err refused;
 
 	if (call->at >= call->order.n) {
-		give_up(call, call->touched ? ERR_UPSTREAM : ERR_NO_WORKERS,
-		    "no provider could answer");
+		give_up(call, outcome(call), "no provider could answer");
 		return;
 	}
 	if (left <= 0) {

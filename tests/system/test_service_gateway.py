@@ -127,6 +127,22 @@ def test_bad_requests_name_the_field(gateway):
     assert gateway.http("POST", PATH, {}).status == 405
 
 
+def test_what_nobody_knows_is_404_only_when_all_say_so(gateway):
+    assert gateway.first.stop() == 0
+    r = gateway.http("GET", "/services/currency_exchange/v1/rates?base=XXX")
+    assert r.status == 503 and r.json()["attempts"][1]["code"] == "NOT_FOUND", "the one that is away might know"
+    assert len(r.json()["attempts"]) == 2 and "headers" not in r.json()
+
+
+def test_a_url_that_is_none_is_refused(house):
+    house.broker()
+    from conftest import BIN
+    for url in ("ftp://x", "http://x/"):
+        r = subprocess.run([BIN / "provider-http-rates", "--url", url, "--bus", house.bus_endpoint], capture_output=True, text=True,
+                           timeout=30)
+        assert r.returncode == 100 and url in r.stderr
+
+
 def test_schema_lists_what_can_be_called(gateway):
     r = gateway.http("GET", "/services/_schema")
     assert r.status == 200

@@ -130,7 +130,8 @@ call(struct provider *p, struct provider_call *c)
 	mp_put_cstr(&b, fixed.date);
 	mp_put_cstr(&b, "rates");
 	if (base == NULL || !put_rates(&b, doc_str(c->args, "currencies"), base)) {
-		provider_fail(c, ERR_NOT_FOUND, "a currency that is not in this provider's table");
+		provider_fail(
+		    c, ERR_NOT_FOUND, "a currency asked for is not in this provider's table");
 	} else {
 		provider_answer(c, buf_span(&b));
 	}

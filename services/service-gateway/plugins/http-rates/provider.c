@@ -24,6 +24,16 @@ static const struct opt rows[] = {
 static int
 open_fetch(struct provider *p)
 {
+	size_t n = strlen(cfg.url);
+
+	if (n > 0 &&
+	    ((strncmp(cfg.url, "http://", 7) != 0 && strncmp(cfg.url, "https://", 8) != 0) ||
+		cfg.url[n - 1] == '/')) {
+		fprintf(stderr,
+		    "--url: expected http://… or https://… without a slash at the end, got '%s'\n",
+		    cfg.url);
+		return EXIT_NORESTART;
+	}
 	cfg.fetch = fetch_new(provider_loop(p));
 	return 0;
 }
