@@ -98,11 +98,13 @@ add_trigger(struct buf *c, const struct env *e, uint64_t seq, int64_t now_us, ch
 	struct buf spec = {.max = 0}, metadata = {.max = 0};
 	struct doc d;
 	struct faults f;
+	struct trigger_sent sent;
 	struct trigger t;
 	int rc = -1;
 
 	faults_init(&f);
-	if (doc_parse(&d, e->body) != 0 || trigger_read(&t, &d.root, e->id, &f) != 0) {
+	trigger_sent_init(&sent, e->id, e->topic);
+	if (doc_parse(&d, e->body) != 0 || trigger_read(&t, &d.root, &sent, &f) != 0) {
 		say_invalid(&f, why);
 	} else if (put_json(&spec, t.spec, why) == 0 && put_json(&metadata, t.metadata, why) == 0) {
 		put_uuid(&c[T_UUID], e->id);
@@ -114,6 +116,7 @@ add_trigger(struct buf *c, const struct env *e, uint64_t seq, int64_t now_us, ch
 	}
 	buf_fini(&spec);
 	buf_fini(&metadata);
+	trigger_sent_fini(&sent);
 	faults_fini(&f);
 	doc_fini(&d);
 	return rc;

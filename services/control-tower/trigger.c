@@ -73,13 +73,14 @@ trigger_is_protocol(struct span s)
 }
 
 static void
-check_api_version(struct trigger *t, const msgpack_object *body, struct faults *f)
+check_api_version(struct trigger *t, const msgpack_object *body, const struct trigger_sent *sent,
+    struct faults *f)
 {
 	const msgpack_object *o = doc_get(body, "apiVersion");
 	struct buf topic;
 
-	t->api_version = doc_span(o);
-	if (o == NULL) {
+	t->api_version = o == NULL && sent ? sent->api_version : doc_span(o);
+	if (o == NULL && t->api_version.p == NULL) {
 		faults_add(f, "/apiVersion", "is required");
 	} else if (t->api_version.p == NULL) {
 		faults_add(f, "/apiVersion", "expected a string, not %s", doc_type_name(o));
@@ -87,6 +88,8 @@ check_api_version(struct trigger *t, const msgpack_object *body, struct faults *
 		faults_add(f, "/apiVersion",
 		    "expected <name>/v<number>, with /<device> after it or not, as in "
 		    "OT-2/v1alpha1 or OT-2/v1alpha1/Spark1");
+	} else if (sent && !span_eq(t->api_version, sent->api_version)) {
+		faults_add(f, "/apiVersion", "is not what the topic says");
 	} else if (trigger_is_protocol(t->protocol)) {
 		buf_init(&topic, (size_t)2 * LIMIT_TOPIC);
 		if (trigger_put_topic(t, &topic) != 0) {
@@ -98,18 +101,21 @@ check_api_version(struct trigger *t, const msgpack_object *body, struct faults *
 }
 
 static void
-check_protocol(struct trigger *t, const msgpack_object *body, struct faults *f)
+check_protocol(struct trigger *t, const msgpack_object *body, const struct trigger_sent *sent,
+    struct faults *f)
 {
 	const msgpack_object *o = doc_get(body, "protocol");
 
-	t->protocol = doc_span(o);
-	if (o == NULL) {
+	t->protocol = o == NULL && sent ? sent->protocol : doc_span(o);
+	if (o == NULL && t->protocol.p == NULL) {
 		faults_add(f, "/protocol", "is required");
 	} else if (t->protocol.p == NULL) {
 		faults_add(f, "/protocol", "expected a string, not %s", doc_type_name(o));
 	} else if (!trigger_is_protocol(t->protocol)) {
 		faults_add(f, "/protocol",
 		    "expected PascalCase of letters and digits, at most 64, as in PlateTransfer");
+	} else if (sent && !span_eq(t->protocol, sent->protocol)) {
+		faults_add(f, "/protocol", "is not what the topic says");
 	}
 }
 
@@ -292,8 +298,40 @@ check_uuid(const msgpack_object *body, const uint8_t *id, struct faults *f)
 	}
 }
 
+void
+trigger_sent_init(struct trigger_sent *s, const uint8_t id[16], struct span topic)
+{
+	struct buf *b = &s->text;
+	size_t device, protocol;
+	bool bad = topic_token(topic, 5).p != NULL;
+
+	*s = (struct trigger_sent){.id = id};
+	buf_init(b, (size_t)4 * LIMIT_TOKEN + 2);
+	bad |= topic_token_text(topic_token(topic, 1), b) != 0;
+	buf_putc(b, '/');
+	bad |= topic_token_text(topic_token(topic, 2), b) != 0;
+	device = b->n;
+	buf_putc(b, '/');
+	bad |= topic_token_text(topic_token(topic, 3), b) != 0;
+	if (b->n == device + 1)
+		b->n = device;
+	protocol = b->n;
+	bad |= topic_token_text(topic_token(topic, 4), b) != 0;
+	if (bad || b->failed)
+		return;
+	s->api_version = span_of(b->p, protocol);
+	s->protocol = span_of(b->p + protocol, b->n - protocol);
+}
+
+void
+trigger_sent_fini(struct trigger_sent *s)
+{
+	buf_fini(&s->text);
+}
+
 int
-trigger_read(struct trigger *t, const msgpack_object *body, const uint8_t *id, struct faults *f)
+trigger_read(struct trigger *t, const msgpack_object *body, const struct trigger_sent *sent,
+    struct faults *f)
 {
 	static const char *const known[] = {
 	    "uuid", "apiVersion", "protocol", "plate", "spec", "metadata", NULL};
@@ -305,9 +343,9 @@ trigger_read(struct trigger *t, const msgpack_object *body, const uint8_t *id, s
 		return -1;
 	}
 	check_keys(body, "", known, f);
-	check_uuid(body, id, f);
-	check_protocol(t, body, f);
-	check_api_version(t, body, f);
+	check_uuid(body, sent ? sent->id : NULL, f);
+	check_protocol(t, body, sent, f);
+	check_api_version(t, body, sent, f);
 	check_plate(t, body, f);
 	check_spec(t, body, f);
 	check_metadata(t, body, f);

@@ -8,7 +8,7 @@
 #define TRIGGER_WELLS_MAX 10000
 #define TRIGGER_SOURCE_MAX 255
 
-/* What a body says; borrows from it. */
+/* What a body says; borrows from it, and from what was sent. */
 struct trigger {
 	struct span api_version, protocol;
 	struct span source;     /* metadata.source; {NULL,0} when absent */
@@ -17,11 +17,22 @@ struct trigger {
 	const msgpack_object *metadata; /* NULL: none */
 };
 
-/* Read and check a body; 0, or -1 with every fault in f.  `id` is the envelope's id, which a `uuid`
- * in the body must repeat; NULL where the uuid is still to be given: then `uuid` in the body is a
- * fault. */
-int trigger_read(
-    struct trigger *t, const msgpack_object *body, const uint8_t *id, struct faults *f);
+/* What an envelope says of the trigger in it, beside its body. */
+struct trigger_sent {
+	const uint8_t *id;                 /* borrowed */
+	struct span api_version, protocol; /* {NULL,0}: the topic is none of a trigger */
+	struct buf text;                   /* holds them */
+};
+
+/* From an envelope's id and topic; trigger_sent_fini when what was read by it is done with. */
+void trigger_sent_init(struct trigger_sent *s, const uint8_t id[16], struct span topic);
+void trigger_sent_fini(struct trigger_sent *s);
+
+/* Read and check a body; 0, or -1 with every fault in f.  `sent` is what the envelope says: `uuid`,
+ * `apiVersion` and `protocol` of the body may repeat it, and are taken from there when absent. NULL
+ * where the envelope is still to be made: then `uuid` is a fault, and the others are required. */
+int trigger_read(struct trigger *t, const msgpack_object *body, const struct trigger_sent *sent,
+    struct faults *f);
 
 /* `OT-2/v1alpha1`, `OT-2/v1alpha1/Spark1`: a name of [A-Za-z0-9-], `v` and a number not starting
  * with 0 and what may follow it, and perhaps the name of a device. */

@@ -219,6 +219,17 @@ def test_native_triggers_that_are_none_are_dead_letters(tower):
     refused(b, "control-tower.triggers.get", {"uuid": text(bad)}, "NOT_FOUND")
 
 
+def test_of_a_native_trigger_the_topic_says_what_the_body_leaves_out(tower):
+    b, id, other = tower.b, new_id(), new_id()
+    b.pub("trigger.OT-2.v1alpha1.Spark_5F1.PlateTransfer", {"spec": {"n": 1}}, id=id)
+    b.pub("trigger.x.v1._.P", {"apiVersion": "x/v2", "spec": {"n": 1}}, id=other)
+    t = get(b, text(id))
+    assert (t["apiVersion"], t["protocol"], t["spec"]) == ("OT-2/v1alpha1/Spark_1", "PlateTransfer", {"n": 1})
+    wait_for(lambda: dead(b, "control-tower.recorder"), 10, "the other")
+    assert [d["reason"] for d in dead(b, "control-tower.recorder")] == ["invalid: /apiVersion: is not what the topic says"]
+    refused(b, "control-tower.triggers.get", {"uuid": text(other)}, "NOT_FOUND")
+
+
 def test_a_row_the_database_refuses_costs_nobody_else(tower):
     """The calendar is the database's to judge: 30 February is well formed, and refused by it."""
     b, uuid = tower.b, create(tower.b).body["uuid"]

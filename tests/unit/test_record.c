@@ -63,6 +63,55 @@ triggers(void)
 	CHECK_STR(buf_cstr(&columns[11]), "{\"1795246784123456\",\"1795246784123456\"}");
 }
 
+/* A column is nothing but these texts, or NULLs. */
+static void
+holds(unsigned column, const char *want, int line)
+{
+	pg_array_end(&columns[column]);
+	check_at(strcmp(buf_cstr(&columns[column]), want) == 0, want, __FILE__, line);
+}
+#define HOLDS(column, want) holds((column), (want), __LINE__)
+
+static void
+refused(const char *topic, const char *json, const char *want, int line)
+{
+	check_at(add(&record_triggers, topic, json) == -1 && strncmp(why, want, strlen(want)) == 0,
+	    want, __FILE__, line);
+	if (strncmp(why, want, strlen(want)) != 0)
+		printf("# got %s\n", why);
+}
+#define REFUSED(topic, json, want) refused((topic), (json), (want), __LINE__)
+
+/* The topic says what a body leaves out, and a body may not say otherwise. */
+static void
+triggers_of_topics(void)
+{
+	const char *bare = "{\"spec\":{\"n\":1}}";
+
+	CHECK(add(&record_triggers, "trigger.OT-2.v1alpha1.Spark1.PlateTransfer", bare) == 0);
+	CHECK(add(&record_triggers, "trigger.a.v1._.P", bare) == 0);
+	CHECK(add(&record_triggers, "trigger.a.v1._5F.P",
+		  "{\"protocol\":\"P\",\"spec\":{\"n\":1}}") == 0);
+	CHECK(add(&record_triggers, "trigger.a.v1.b_5Fc.P",
+		  "{\"apiVersion\":\"a/v1/b_c\",\"spec\":{\"n\":1}}") == 0);
+	REFUSED("trigger.a.v1._.P", "{\"apiVersion\":\"a/v2\",\"spec\":{\"n\":1}}",
+	    "invalid: /apiVersion: is not what the topic says");
+	REFUSED("trigger.a.v1.b.P", "{\"apiVersion\":\"a/v1\",\"spec\":{\"n\":1}}",
+	    "invalid: /apiVersion: is not what the topic says");
+	REFUSED("trigger.a.v1._.P", "{\"protocol\":\"Q\",\"spec\":{\"n\":1}}",
+	    "invalid: /protocol: is not what the topic says");
+	REFUSED("trigger.a.v1._.P", "{\"apiVersion\":7,\"spec\":{\"n\":1}}",
+	    "invalid: /apiVersion: expected a string");
+	REFUSED("trigger.a.w1._.P", bare, "invalid: /apiVersion: expected <name>/v<number>");
+	REFUSED("trigger.a.v1._.p", bare, "invalid: /protocol: expected PascalCase");
+	REFUSED("trigger.a.v1._.P.more", bare, "invalid: /protocol: is required");
+	REFUSED("trigger.a", bare, "invalid: /protocol: is required");
+	REFUSED("trigger.a.v1._x.P", bare, "invalid: /protocol: is required");
+	REFUSED("trigger.a.v1._.P", "{}", "invalid: /spec: is required");
+	HOLDS(3, "{\"OT-2/v1alpha1/Spark1\",\"a/v1\",\"a/v1/_\",\"a/v1/b_c\"}");
+	HOLDS(4, "{\"PlateTransfer\",\"P\",\"P\",\"P\"}");
+}
+
 static void
 events(void)
 {
@@ -89,6 +138,8 @@ main(void)
 	for (int i = 0; i < RECORD_COLUMNS_MAX; i++)
 		buf_init(&columns[i], 1 << 16);
 	triggers();
+	each(buf_reset);
+	triggers_of_topics();
 	each(buf_reset);
 	events();
 	each(buf_fini);

@@ -21,10 +21,14 @@ struct attempt {
 static void
 try_mp(struct attempt *a, const uint8_t *id)
 {
+	struct trigger_sent sent;
+
+	trigger_sent_init(&sent, id, span_str("trigger.a.v1._.P"));
 	faults_init(&a->faults);
 	a->rc = doc_parse(&a->doc, buf_span(&a->mp));
 	if (a->rc == 0)
-		a->rc = trigger_read(&a->t, &a->doc.root, id, &a->faults);
+		a->rc = trigger_read(&a->t, &a->doc.root, id ? &sent : NULL, &a->faults);
+	trigger_sent_fini(&sent);
 }
 
 static void
