@@ -259,7 +259,7 @@ fail_early(struct http_req *r, enum err code)
 {
 	switch ((int)code) {
 	case ERR_CONFLICT:
-		http_fail(r, code, "a request with this Idempotency-Key is still running");
+		http_fail_later(r, code, "a request with this Idempotency-Key is still running");
 		break;
 	case ERR_BUSY: http_fail(r, code, "too much is under way to the broker"); break;
 	default: http_fail(r, code, NULL); break;

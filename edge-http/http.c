@@ -59,6 +59,15 @@ http_fail(struct http_req *r, enum err code, const char *detail)
 }
 
 void
+http_fail_later(struct http_req *r, enum err code, const char *detail)
+{
+	struct problem p = problem_of(code);
+
+	p.retry = ERR_LATER;
+	put_problem(r, p, detail);
+}
+
+void
 http_fail_status(struct http_req *r, int status, const char *detail)
 {
 	put_problem(r, problem_of_status(status), detail);

@@ -92,6 +92,8 @@ void http_refuse_length(struct shard *sh);
 
 /* Fill the answer with a problem.  `detail` is copied into it; NULL for none. */
 void http_fail(struct http_req *r, enum err code, const char *detail);
+/* The same status, though trying again later helps. */
+void http_fail_later(struct http_req *r, enum err code, const char *detail);
 void http_fail_status(struct http_req *r, int status, const char *detail);
 /* The answer has been filled by a job: send it. */
 void http_answered(struct http_req *r);

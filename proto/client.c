@@ -149,7 +149,7 @@ on_part(struct call *call, const struct env *e)
 	if (call->part == NULL) {
 		cancel_at_broker(call);
 		client_call_put_ending(
-		    call, ERR_TOO_BIG, "the answer comes in parts, and this call takes one");
+		    call, ERR_UPSTREAM, "the answer comes in parts, and this call takes one");
 		client_call_finish_ending(call->c);
 		return;
 	}

@@ -465,7 +465,7 @@ test_parts_nobody_takes(void)
 	CHECK(hears(1));
 	send_part(e.id, 0, true);
 	CHECK(ends(1));
-	CHECK(req.ends == 1 && req.code == ERR_TOO_BIG);
+	CHECK(req.ends == 1 && req.code == ERR_UPSTREAM);
 	CHECK(hears(2));
 	CHECK(heard.verb[1] == ENV_CANCEL);
 }
