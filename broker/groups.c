@@ -82,8 +82,8 @@ groups_remove(struct owed_group *g)
 	struct broker *b = g->b;
 	struct join *j;
 
-	LIST_EACH (j, &g->joins, struct join, node)
-		join_free(j);
+	while ((j = LIST_FIRST(&g->joins, struct join, node)) != NULL)
+		join_free(j); /* NOLINT(clang-analyzer-unix.Malloc): it leaves the list */
 	match_del(b->match, &g->match);
 	list_remove(&g->busy);
 	list_remove(&g->unsaved);

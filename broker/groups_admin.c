@@ -200,7 +200,8 @@ drop_one(struct owed_group *g, const struct journal_row *row)
 void
 groups_drop(struct broker *b, const struct journal_row *row)
 {
-	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
 		if (g->core != NULL && g->set.paused != GROUP_RUNS)
 			drop_one(g, row);
+	}
 }

@@ -257,9 +257,10 @@ groups_save_tick(struct broker *b)
 		b->groups.dead_retries++;
 		submit_dead(b, u);
 	}
-	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
 		if (g->core != NULL && is_behind(g))
 			groups_save_soon(g);
+	}
 }
 
 void
