@@ -17,8 +17,14 @@ struct entry {
 	unsigned workers;
 };
 
+/* Descriptions in one answer: what one peer may have of it, and all together, so that a peer with
+ * large ones takes the room of nobody else's. */
+#define PEER_DESCS (512u << 10)
+#define ALL_DESCS (CTL_BODY_MAX / 4 * 3)
+
 static void
-put_entry(struct buf *out, const struct sub *s, const struct owed_group *g, unsigned workers)
+put_entry(struct buf *out, const struct sub *s, const struct owed_group *g, const struct desc *desc,
+    unsigned workers)
 {
 	static const char *const kinds[] = {
 	    [SUB_SERVE] = "serve", [SUB_GROUP] = "group", [SUB_TAIL] = "ephemeral"};
@@ -29,8 +35,8 @@ put_entry(struct buf *out, const struct sub *s, const struct owed_group *g, unsi
 	if (g != NULL)
 		ctl_put_str(out, "group", g->name);
 	mp_put_cstr(out, "desc");
-	if (s != NULL && s->desc != NULL) {
-		buf_put(out, s->desc->body.p, s->desc->body.n);
+	if (desc != NULL && out->n + desc->body.n <= ALL_DESCS) {
+		buf_put(out, desc->body.p, desc->body.n);
 	} else {
 		mp_put_nil(out);
 	}
@@ -42,12 +48,12 @@ put_entry(struct buf *out, const struct sub *s, const struct owed_group *g, unsi
 
 static void
 /* NOLINTNEXTLINE(readability-function-size): uthash */
-count_sub(struct entry **all, const struct sub *s)
+count_sub(struct entry **all, const struct sub *s, const struct desc *desc)
 {
 	struct entry *e, key = {0};
 
 	key.key.kind = s->kind;
-	key.key.desc = s->desc;
+	key.key.desc = desc;
 	key.key.group = s->group;
 	digest_parts(key.key.digest, &s->pattern, 1);
 	HASH_FIND(hh, *all, &key.key, sizeof(key.key), e);
@@ -111,23 +117,27 @@ ctl_services(struct broker *b, const struct ctl_call *c, const msgpack_object *o
 	(void)o;
 	for (const struct peer *p = b->reg.by_rid; p != NULL; p = p->hh.next) {
 		const struct sub *s;
+		size_t spent = 0;
 
-		LIST_EACH (s, &p->subs, struct sub, by_peer)
-			if (!s->closing)
-				count_sub(&all, s);
+		LIST_EACH (s, &p->subs, struct sub, by_peer) {
+			if (s->closing)
+				continue;
+			spent += s->desc ? s->desc->body.n : 0;
+			count_sub(&all, s, spent <= PEER_DESCS ? s->desc : NULL);
+		}
 	}
 	buf_init(&body, CTL_BODY_MAX);
 	mp_put_map(&body, 2);
 	mp_put_cstr(&body, "services");
 	mp_put_array(&body, HASH_COUNT(all) + unworked(b));
 	HASH_ITER (hh, all, e, tmp) {
-		put_entry(&body, e->sub, e->sub->group, e->workers);
+		put_entry(&body, e->sub, e->sub->group, e->key.desc, e->workers);
 		HASH_DEL(all, e); /* NOLINT(clang-analyzer-*): uthash */
 		free(e);
 	}
 	for (const struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
 		if (g->core && g->subs == 0)
-			put_entry(&body, NULL, g, 0);
+			put_entry(&body, NULL, g, NULL, 0);
 	}
 	put_claims(b, &body);
 	ctl_answer(b, c, &body);

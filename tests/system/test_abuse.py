@@ -89,3 +89,22 @@ def test_a_query_over_the_memory_of_a_connection(house):
         round_of(100)
     assert resident() - before < 8 << 20
     assert house.http("GET", "/healthz").status == 200
+
+
+def test_large_descriptions_hide_nobody_else(house):
+    """One peer with 70 descriptions of 255 KiB: sys.services still answers, and a service that comes later gets its route."""
+    house.broker()
+    house.edge()
+    rogue = house.bus()
+    for n in range(70):
+        rogue.sub(f"t.r{n}", {"name": "rogue", "pad": "x" * 261000 + str(n)}, serve=True)
+    good = house.bus()
+    api = {"openapi": "3.1.0", "paths": {"/good": {"get": {"operationId": "good", "x-taxiway": {"topic": "t.good"},
+                                                           "responses": {"200": {"description": "ok"}}}}}}
+    good.sub("t.good", {"name": "good", "version": "1", "api": json.dumps(api)}, serve=True, credit=10)
+
+    def routed():
+        for b in (rogue, good):
+            b.pump()
+        return house.http("GET", "/openapi.json").json()["paths"].get("/good")
+    wait_for(routed, 30, "the route of the service that came after")
