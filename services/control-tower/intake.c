@@ -82,12 +82,13 @@ read_event(struct intake *in, const msgpack_object *body, struct span principal,
 	struct faults own;
 	struct trigger t;
 	struct buf spec;
+	int bad = cloudevent_read(&ce, body, at, f);
 
-	if (cloudevent_read(&ce, body, at, f) != 0)
+	if (ce.data == NULL)
 		return;
 	(void)snprintf(data, sizeof data, "%s/data", at);
 	faults_init(&own);
-	if (trigger_read(&t, ce.data, NULL, &own) == 0) {
+	if (trigger_read(&t, ce.data, NULL, &own) == 0 && bad == 0) {
 		cloudevent_id(&ce, principal, it->id);
 		buf_init(&spec, 2048);
 		cloudevent_put_spec(&ce, &spec);
@@ -100,12 +101,27 @@ read_event(struct intake *in, const msgpack_object *body, struct span principal,
 	faults_fini(&own);
 }
 
+static bool
+has_event(const msgpack_object *list)
+{
+	for (uint32_t i = 0; i < list->via.array.size; i++) {
+		if (cloudevent_is(&list->via.array.ptr[i]))
+			return true;
+	}
+	return false;
+}
+
 static void
 read_events(struct intake *in, const msgpack_object *list, struct span principal, struct faults *f)
 {
 	uint32_t n = list->via.array.size;
 
-	if (n == 0 || n > LIMIT_BATCH) {
+	if (!has_event(list)) {
+		faults_add(
+		    f, "", "expected one trigger as an object; a list holds CloudEvents only");
+		return;
+	}
+	if (n > LIMIT_BATCH) {
 		faults_add(f, "", "expected 1 to %u CloudEvents", LIMIT_BATCH);
 		return;
 	}

@@ -96,8 +96,11 @@ def test_every_fault_is_named_at_once(tower):
     d = refused(tower.b, "control-tower.triggers.create",
                 {"apiVersion": "x/v1 junk", "protocol": "lower", "spec": [], "uuid": "x", "more": 1, "metadata": {"source": 3}})
     assert pointers(d) == ["/apiVersion", "/metadata/source", "/more", "/plate", "/protocol", "/spec", "/uuid"]
-    for bad in (None, 7, [], [ONE], "x"):
+    for bad in (None, 7, "x"):
         refused(tower.b, "control-tower.triggers.create", bad)
+    for bad in ([], [ONE], [ONE] * 2000, [3]):
+        d = refused(tower.b, "control-tower.triggers.create", bad)
+        assert d["errors"] == [{"pointer": "", "detail": "expected one trigger as an object; a list holds CloudEvents only"}]
     refused(tower.b, "control-tower.triggers.create", b"\xdd\xff\xff\xff\xff", "BAD_ENVELOPE")
     assert tower.b.req("control-tower.triggers.list").body == {"items": [], "next": None}
 
@@ -121,6 +124,11 @@ def test_a_cloudevent_is_its_own_idempotency_key(tower):
     bad = [cloudevent(900), {**cloudevent(901), "data": {"spec": {}}}, {"apiVersion": "x/v1"}, {**cloudevent(902), "specversion": "0.3", "id": ""}]
     assert pointers(refused(b, "control-tower.triggers.create", bad)) == [
         "/1/data/apiVersion", "/1/data/protocol", "/1/data/spec", "/2", "/3/id", "/3/specversion"]
+    d = refused(b, "control-tower.triggers.create", {**cloudevent(903), "id": 7, "data": 3})
+    assert [(e["pointer"], e["detail"].split(",")[0]) for e in d["errors"]] == [
+        ("/id", "expected text of 1 to 255 bytes without control characters"), ("/data", "expected an object")]
+    d = refused(b, "control-tower.triggers.create", [cloudevent(n) for n in range(1025)])
+    assert d["errors"] == [{"pointer": "", "detail": "expected 1 to 1024 CloudEvents"}]
     assert b.req("control-tower.triggers.create", cloudevent(900)).meta["headers"].get("Idempotency-Replayed") is None
 
 
