@@ -407,16 +407,21 @@ def test_bad_files_fail_with_a_reason_and_stop_nobody(inbox):
     inbox.drop("some.json", [trigger(1), {"protocol": "x"}, 7, trigger(2)])
     inbox.drop("good.json", trigger(3))
     inbox.drop("some.ndjson", "\n".join([json.dumps(trigger(4)), "nonsense", '{"spec":{}}', "", json.dumps(trigger(5)), ""]))
-    inbox.expect([1, 2, 3, 4, 5])
-    wait_for(lambda: inbox.settled() and len(inbox.names("failed")) == 7, 10, "the failed ones")
+    inbox.drop("half.json", [trigger(6), {}])
+    inbox.expect([1, 2, 3, 4, 5, 6])
+    wait_for(lambda: inbox.settled() and len(inbox.names("failed")) == 9, 10, "the failed ones")
     assert inbox.names("done") == ["good.json"]
-    assert inbox.names("failed") == ["broken.json", "broken.json.error", "empty.json", "empty.json.error", "some.json",
-                                     "some.json.error", "some.ndjson.error"]
+    assert inbox.names("failed") == ["broken.json", "broken.json.error", "empty.json", "empty.json.error", "half.json",
+                                     "half.json.error", "some.json", "some.json.error", "some.ndjson.error"]
     assert "ends too early" in (inbox.dir / "failed/broken.json.error").read_text()
     some = (inbox.dir / "failed/some.json.error").read_text()
-    assert "2 of 4 triggers are on the bus" in some and "item 1" in some and "/apiVersion: is required" in some and "item 2" in some
+    assert (inbox.dir / "failed/half.json.error").read_text().startswith("1 of 2 triggers is on the bus; 1 is not:\n")
+    assert "2 of 4 triggers are on the bus; 2 are not:" in some and "item 1" in some and "/apiVersion: is required" in some and "item 2" in some
     lines = (inbox.dir / "failed/some.ndjson.error").read_text()
     assert "line 2" in lines and "line 3" in lines and "line 4" not in lines
+    for text in (lines, (inbox.dir / "failed/half.json.error").read_text()):
+        assert "/apiVersion: is required" in text and "/protocol: is required" in text
+    assert "/spec: must not be empty" in lines and "/spec: is required" in text
 
 
 def test_a_file_still_being_written_is_left_alone(inbox):

@@ -197,9 +197,12 @@ after_end(struct drop *d)
 		go_on(d, LEAVING);
 		return;
 	}
+	uint64_t good = d->stored.index - d->stored.bad;
+
 	buf_printf(&d->text,
-	    "%" PRIu64 " of %" PRIu64 " triggers are on the bus; %" PRIu64 " are not:\n",
-	    d->stored.index - d->stored.bad, d->stored.index, d->stored.bad);
+	    "%" PRIu64 " of %" PRIu64 " triggers %s on the bus; %" PRIu64 " %s not:\n", good,
+	    d->stored.index, good == 1 ? "is" : "are", d->stored.bad,
+	    d->stored.bad == 1 ? "is" : "are");
 	d->at = (struct drop_at){.offset = 0};
 	drop_file_seek(&d->f, &d->at);
 	go_on(d, EXPLAINING);

@@ -9,6 +9,7 @@
 #include "proto/limits.h"
 #include "proto/mp.h"
 #include "services/control-tower/plugins/file/drop_impl.h"
+#include "services/control-tower/plugins/file/explain.h"
 #include "services/control-tower/trigger.h"
 
 #define PIECE ((size_t)256 << 10)
@@ -146,27 +147,6 @@ drop_at_read(struct drop_at *at, char claim[UUID_TEXT + 1], struct span cursor)
 	at->array = mp_bool(&r);
 	at->ended = mp_bool(&r);
 	return mp_done(&r) ? 0 : -1;
-}
-
-/* The `errors` of a trigger, a line each. */
-static void
-explain_faults(const struct faults *f, struct buf *text)
-{
-	struct mp_r r;
-
-	mp_r_init(&r, buf_span(&f->items));
-	for (unsigned i = 0; i < f->kept; i++) {
-		(void)mp_map(&r);
-		(void)mp_str(&r, SIZE_MAX);
-		struct span pointer = mp_str(&r, SIZE_MAX);
-
-		(void)mp_str(&r, SIZE_MAX);
-		struct span detail = mp_str(&r, SIZE_MAX);
-
-		buf_printf(text, "  %.*s: %.*s\n", pointer.n ? (int)pointer.n : 8,
-		    pointer.n ? (const char *)pointer.p : "(itself)", (int)detail.n,
-		    (const char *)detail.p);
-	}
 }
 
 /* True: it was no trigger. */

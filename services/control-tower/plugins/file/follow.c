@@ -12,12 +12,14 @@
 #include "base/log.h"
 #include "proto/digest.h"
 #include "proto/json.h"
+#include "services/control-tower/plugins/file/explain.h"
 #include "services/control-tower/plugins/file/follow_at.h"
 #include "services/control-tower/split.h"
 
 #define PIECE ((size_t)256 << 10)
 #define LINE_MAX_BYTES ((size_t)15 << 20)
 #define COMPLAINTS_MAX 1000
+#define COMPLAINT_BYTES ((size_t)16 << 10)
 
 struct key {
 	uint64_t ino;
@@ -94,18 +96,23 @@ check_tail(struct follow *f, off_t size)
 	begin_anew(f);
 }
 
+/* `why`, or each of the faults on a line below. */
 static void
-complain(struct follow *f, const char *pointer, const char *why)
+complain(struct follow *f, const char *why, const struct faults *faults)
 {
-	char line[800];
+	struct buf text;
 
 	f->at.bad++;
 	f->of->stats.bad++;
 	if (f->at.bad > COMPLAINTS_MAX)
 		return;
-	(void)snprintf(line, sizeof line, "line %" PRIu64 ", byte %" PRIu64 ": %s%s\n",
-	    f->at.line + 1, f->at.offset, pointer, why);
-	place_complain(f->of->place, f->name, line);
+	buf_init(&text, COMPLAINT_BYTES);
+	buf_printf(&text, "line %" PRIu64 ", byte %" PRIu64 ":%s%s\n", f->at.line + 1, f->at.offset,
+	    why ? " " : "", why ? why : "");
+	if (faults != NULL)
+		explain_faults(faults, &text);
+	place_complain(f->of->place, f->name, buf_span(&text));
+	buf_fini(&text);
 }
 
 static bool
@@ -136,11 +143,11 @@ add_line(struct follow *f, struct span line)
 	if (json_to_mp(line, &mp, &err) != 0) {
 		log_warn("trigger_unreadable", LOG_S("name", f->name), LOG_U("byte", f->at.offset),
 		    LOG_S("why", err.text));
-		complain(f, "", err.text);
+		complain(f, err.text, NULL);
 	} else {
 		say = watcher_add(f->stream, buf_span(&mp), span_str(position), &faults);
 		if (say == WATCHER_BAD)
-			complain(f, "", faults.first);
+			complain(f, NULL, &faults);
 	}
 	buf_fini(&mp);
 	faults_fini(&faults);
@@ -189,7 +196,7 @@ skip_line(struct follow *f)
 	f->skipped += lf ? (uint64_t)(lf - room) + 1 : (uint64_t)n;
 	if (lf == NULL)
 		return 1;
-	complain(f, "", "is over 15 MiB");
+	complain(f, "is over 15 MiB", NULL);
 	f->at.offset += f->skipped;
 	f->at.line++;
 	f->skipped = 0;

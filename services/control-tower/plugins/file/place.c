@@ -171,14 +171,14 @@ place_give_back(const struct place *p, const char *work, const char *name, const
 }
 
 void
-place_complain(const struct place *p, const char *name, const char *line)
+place_complain(const struct place *p, const char *name, struct span text)
 {
 	char path[PLACE_NAME + 16];
 	int out;
 
 	(void)snprintf(path, sizeof path, "%.*s.error", PLACE_NAME - 8, name);
 	out = openat(p->failed, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0660);
-	if (out == -1 || write(out, line, strlen(line)) == -1)
+	if (out == -1 || write(out, text.p, text.n) == -1)
 		log_warn("file_complaint_failed", LOG_S("name", path), LOG_ERRNO());
 	if (out != -1)
 		(void)close(out);

@@ -41,7 +41,7 @@ int place_finish(const struct place *p, const struct place_move *m);
 int place_take(const struct place *p, int fd, const char *name, const char *work);
 /* Undo that; a name that is taken meanwhile gets `tag` in front. */
 void place_give_back(const struct place *p, const char *work, const char *name, const char *tag);
-/* Add a line to failed/<name>.error. */
-void place_complain(const struct place *p, const char *name, const char *line);
+/* Add to failed/<name>.error. */
+void place_complain(const struct place *p, const char *name, struct span text);
 
 #endif
