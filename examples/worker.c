@@ -35,7 +35,7 @@ work(void *svc, struct worker_msg *m)
 	buf_putc(&b, (char)0x92); /* msgpack: an array of two */
 	snprintf(json, sizeof json, "{\"uuid\":\"%s\",\"rows\":[{\"data\":{\"od\":0.42}}]}", uuid);
 	put(&b, m, 1, "rows.in", json);
-	snprintf(json, sizeof json, "{\"uuid\":\"%s\",\"status\":\"succeeded\"}", uuid);
+	snprintf(json, sizeof json, "{\"uuid\":\"%s\",\"status\":\"succeeded\",\"by\":\"example-c\"}", uuid);
 	put(&b, m, 2, topic, json);
 	env_init(&e, ENV_BATCH, span_str(""), NULL);
 	e.body = buf_span(&b);
