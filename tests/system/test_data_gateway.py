@@ -131,6 +131,17 @@ def test_what_is_wrong_is_said_all_at_once(lab):
     assert problem(lab.receipt(trigger()), 404, "NOT_FOUND")
 
 
+def test_what_posts_answer_is_described(lab):
+    doc = wait_for(lambda: (lambda d: d if "/data" in d["paths"] else None)(lab.h.http("GET", "/openapi.json").json()), 20, "the paths")
+    said = {code: doc["paths"]["/data"]["post"]["responses"][code] for code in ("400", "409", "413", "415", "422", "503")}
+    for code, r in said.items():
+        kind, name = r["$ref"].split("/")[-2:]
+        assert "application/problem+json" in doc["components"][kind][name]["content"], code
+    for code, body, type in ((400, "{", "application/json"), (413, " " * (15 * 1024 * 1024 + 1) + "{}", "application/json"),
+                             (415, "{}", "text/plain"), (422, "{}", "application/json")):
+        assert lab.h.http("POST", "/data", body, {"Content-Type": type}).status == code
+
+
 def test_a_repeat_under_the_same_key_is_stored_once(lab):
     lab.postgres()
     key = {"Idempotency-Key": "batch-7"}
