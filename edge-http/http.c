@@ -146,12 +146,13 @@ refuse_body(struct http_req *r, enum body_say say)
 	switch (say) {
 	case BODY_GZIP: snprintf(text, sizeof text, "the body is no gzip, or is damaged"); break;
 	case BODY_LINE:
-		snprintf(text, sizeof text, "line %llu, column %d: %s", (unsigned long long)n->line,
-		    n->error.column, n->error.text);
+		snprintf(text, sizeof text, "line %llu (from 1), column %d: %s",
+		    (unsigned long long)n->line, n->error.column, n->error.text);
 		break;
 	case BODY_LONG:
 		p = problem_of(ERR_TOO_BIG);
-		snprintf(text, sizeof text, "line %llu is over 1 MiB", (unsigned long long)n->line);
+		snprintf(text, sizeof text, "line %llu (from 1) is over 1 MiB",
+		    (unsigned long long)n->line);
 		break;
 	case BODY_TOO_BIG:
 		p = problem_of(ERR_TOO_BIG);

@@ -202,6 +202,8 @@ def test_a_stream_with_a_bad_line_keeps_what_came_before(lab):
     r = lab.h.http("POST", f"/data/batch?uuid={TRIGGER}", "\n".join(lines), {"Content-Type": "application/x-ndjson", "Idempotency-Key": "k"})
     p = problem(r, 422, "INVALID")
     assert p["stored"] == 4096 and p["errors"][0]["pointer"] == "/lines/4500/data/Bad"
+    r = lab.h.http("POST", f"/data/batch?uuid={TRIGGER}", '{"data":{"a":1}}\nnone\n', {"Content-Type": "application/x-ndjson"})
+    assert problem(r, 400, "BAD_REQUEST")["detail"].startswith("line 2 (from 1), column 4: "), r.body
     items = wait_for(lambda: lab.h.http("GET", f"/receipts?uuid={TRIGGER}").json()["items"], 20, "the receipt")
     lab.wait_states(items[0], postgres="delivered")
     assert len(lab.out()) == 4096

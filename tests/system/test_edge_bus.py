@@ -279,7 +279,7 @@ def test_lines(edge):
         bad = body[:60000] + b"{oops\n" + body[60000:]
         r = edge.http("POST", "/lines/there", bad, nd)
         p = r.json()
-        assert r.status == 400 and p["stored"] == 4096 and re.match(r"line \d+, column", p["detail"]), p
+        assert r.status == 400 and p["stored"] == 4096 and re.match(r"line \d+ \(from 1\), column", p["detail"]), p
         r = edge.http("POST", "/lines/there", b"", nd)
         assert r.status == 202 and r.json()["lines"] == 0
         r = edge.http("POST", "/lines/there", b'1\n"' + b"x" * (2 * 1024 * 1024) + b'"\n', nd)
