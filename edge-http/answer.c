@@ -89,11 +89,33 @@ has_header(const struct answer *a, const char *name)
 	return false;
 }
 
-/* meta `headers`: a map of str to str; what is not is left out. */
-static void
-headers_of(struct answer *a, const struct env *e)
+/* The value under `name` of a map; {NULL, 0} when there is none. */
+static struct span
+member(struct span map, const char *name)
 {
-	struct span raw = env_s(e, ENV_M_HEADERS);
+	struct span none = {NULL, 0};
+	struct mp_r r;
+	unsigned n;
+
+	mp_r_init(&r, map);
+	if (map.p == NULL || mp_peek(&r) != MP_MAP)
+		return none;
+	n = mp_map(&r);
+	for (unsigned i = 0; i < n && !r.bad; i++) {
+		struct span key = mp_raw(&r), value = mp_raw(&r);
+		struct mp_r k;
+
+		mp_r_init(&k, key);
+		if (!r.bad && mp_peek(&k) == MP_STR && span_is(mp_str(&k, LIMIT_HEADER), name))
+			return value;
+	}
+	return none;
+}
+
+/* A map of str to str; what is not is left out. */
+static void
+headers_of(struct answer *a, struct span raw)
+{
 	struct mp_r r;
 	unsigned n;
 
@@ -159,7 +181,7 @@ answer_rep(struct answer *a, const struct env *rep, int status)
 	struct mp_r r;
 
 	answer_reset(a);
-	headers_of(a, rep);
+	headers_of(a, env_s(rep, ENV_M_HEADERS));
 	if (st < 200 || st > 599)
 		st = 500;
 	mp_r_init(&r, rep->body);
@@ -184,7 +206,8 @@ answer_err(struct answer *a, const struct env *err, const struct answer_about *a
 	struct problem p = problem_of(code);
 
 	answer_reset(a);
-	headers_of(a, err);
+	headers_of(a, env_s(err, ENV_M_HEADERS));
+	headers_of(a, member(env_s(err, ENV_M_DETAIL), "headers"));
 	p.instance = about->instance;
 	p.detail = env_err_text(err);
 	p.more = env_s(err, ENV_M_DETAIL);

@@ -31,6 +31,7 @@ struct answer_about {
 	bool keyed;     /* the REQ carried an Idempotency-Key, so its CONFLICT is 422 */
 	int64_t stored; /* of a stream: lines that are safe; -1: no stream */
 };
+/* Headers come from the ERR's meta and from `headers` in its detail. */
 void answer_err(struct answer *a, const struct env *err, const struct answer_about *about);
 void answer_problem(struct answer *a, const struct problem *p);
 /* The msgpack in `body` as JSON. */

@@ -41,8 +41,9 @@ problem_of_status(int status)
 static bool
 is_own(struct span key)
 {
-	static const char *const own[] = {
-	    "type", "title", "status", "detail", "instance", "retryable", "retry", "code"};
+	/* `headers` of an ERR's detail are sent as such */
+	static const char *const own[] = {"type", "title", "status", "detail", "instance",
+	    "retryable", "retry", "code", "headers"};
 
 	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
 		if (span_is(key, own[i]))

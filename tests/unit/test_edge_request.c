@@ -258,6 +258,17 @@ errors(void)
 	answer_err(&a, &e, &stream);
 	CHECK(strstr(buf_cstr(&a.body), "\"stored\":4096,\"errors\":[{\"pointer\":\"/x\"}]}") !=
 	      NULL);
+	buf_reset(&d);
+	CHECK(
+	    json_to_mp(
+		span_str("{\"detail\":\"x\",\"headers\":{\"Retry-After\":\"7\",\"Date\":\"no\"}}"),
+		&d, NULL) == 0);
+	env_set_s(&e, ENV_M_DETAIL, buf_span(&d));
+	env_set_s(&e, ENV_M_CODE, span_str("BUSY"));
+	answer_err(&a, &e, &plain);
+	CHECK(
+	    a.nh == 1 && strcmp(a.h[0].name, "Retry-After") == 0 && strcmp(a.h[0].value, "7") == 0);
+	CHECK(strstr(buf_cstr(&a.body), "headers") == NULL);
 	e.has = 0;
 	env_set_s(&e, ENV_M_CODE, span_str("NO_WORKERS"));
 	answer_err(&a, &e, &plain);
