@@ -68,6 +68,12 @@ void group_encode(const struct group *g, uint64_t head, bool clean, struct buf *
  * records up to `head` may have been delivered since and are marked `again`.  0, or -1: not such a
  * state. */
 int group_restore(struct group *g, struct span state, uint64_t head);
+/* While its owed records are still being counted a state does not tell their number: it is counted
+ * anew. */
+void group_counting(struct group *g, bool counting);
+/* Nothing at all is owed: whatever was counted wrong (damaged records, trimmed while counting) ends
+ * here. */
+void group_settle(struct group *g);
 /* Up to which seq `owed` counts what was committed (group_restore; next - 1 for a new group). */
 uint64_t group_counted(const struct group *g);
 

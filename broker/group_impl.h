@@ -95,7 +95,7 @@ struct group {
 	uint64_t suspect; /* up to here a delivery may have been forgotten by a crash */
 	uint64_t counted;
 	int64_t owed;
-	bool dirty;
+	bool dirty, counting;
 	uint64_t random;
 	uint64_t delivered, acked, redelivered, dead, dropped, stale;
 };

@@ -1,7 +1,10 @@
 /* What must survive a restart, as one msgpack array:
- *	[1, clean, floor, high, owed, counted, suspect, [seq - seq before, fails * 2 + delivered,
- *…]] Every seq <= floor is done; so is every seq < high that is not in the list; all from high on
- *is owed. A seq <= suspect may have been delivered without our knowing. */
+ *
+ *	[1, clean, floor, high, owed, counted, suspect, [seq - seq before, what, …]]
+ *
+ * `what` is fails * 2 + delivered.  Every seq <= floor is done; so is every seq < high that is not
+ * in the list; all from high on is owed.  A seq <= suspect may have been delivered without our
+ * knowing.  owed < 0: to be counted. */
 #include "broker/group_impl.h"
 
 #include <stdlib.h>
@@ -47,7 +50,7 @@ group_encode(const struct group *g, uint64_t head, bool clean, struct buf *out)
 	mp_put_bool(out, clean);
 	mp_put_u64(out, floor);
 	mp_put_u64(out, high);
-	mp_put_i64(out, g->owed);
+	mp_put_i64(out, g->counting ? -1 : g->owed);
 	mp_put_u64(out, head);
 	mp_put_u64(out, g->suspect);
 	mp_put_array(out, n * 2);
@@ -108,10 +111,23 @@ group_restore(struct group *g, struct span state, uint64_t head)
 		return -1;
 	g->known_high = high;
 	g->read = floor + 1;
-	g->owed = owed;
-	g->counted = counted;
+	g->owed = owed >= 0 ? owed : (int64_t)g->nknown;
+	g->counted = owed >= 0 ? counted : high - 1;
 	g->suspect = clean ? suspect : head;
 	return 0;
+}
+
+void
+group_counting(struct group *g, bool counting)
+{
+	g->counting = counting;
+}
+
+void
+group_settle(struct group *g)
+{
+	if (HASH_COUNT(g->entries) == 0 && g->iknown == g->nknown)
+		g->owed = 0;
 }
 
 uint64_t

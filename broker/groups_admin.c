@@ -138,6 +138,8 @@ watch_over(struct owed_group *g)
 	struct group_stats s;
 
 	group_stats(g->core, b->head, &s);
+	if (s.owed != 0 && s.floor == b->head && g->count_at == g->count_to)
+		group_settle(g->core);
 	if (g->set.max_owed > 0 && s.owed > g->set.max_owed) {
 		pause_it(g, GROUP_PAUSED_OWED);
 	} else if (g->set.idle_ms > 0 && idle > g->set.idle_ms) {

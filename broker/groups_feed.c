@@ -231,8 +231,10 @@ groups_feed_count(struct owed_group *g, uint64_t from, uint64_t to)
 {
 	g->count_at = from;
 	g->count_to = to > from ? to : from;
-	if (g->count_at < g->count_to)
-		g->b->groups.counting++;
+	if (g->count_at == g->count_to)
+		return;
+	g->b->groups.counting++;
+	group_counting(g->core, true);
 }
 
 static void
@@ -253,8 +255,11 @@ count_page(struct broker *b)
 	next = journal_read(b->journal, g->count_at + 1, on_counted, &c);
 	group_commit(g->core, c.n);
 	g->count_at = next == 0 || next > g->count_to ? g->count_to : next - 1;
-	if (g->count_at == g->count_to)
+	if (g->count_at == g->count_to) {
 		b->groups.counting--;
+		group_counting(g->core, false);
+		groups_save_soon(g);
+	}
 	broker_soon(b);
 }
 

@@ -700,6 +700,31 @@ what_is_no_longer_kept_is_dropped(void)
 }
 
 static void
+what_was_not_counted_is_counted_again(void)
+{
+	struct group_stats st;
+
+	begin();
+	put(6, 0);
+	come(0, 3);
+	go();
+	done(2);
+	group_counting(w.g, true);
+	save(&w, false);
+	group_free(w.g);
+	w.g = make(&w, 1);
+	CHECK(group_restore(w.g, buf_span(&w.state), w.head) == 0);
+	group_stats(w.g, w.head, &st);
+	CHECK(
+	    st.owed == 2 && group_counted(w.g) == 3); /* 1 and 3; the rest is for whoever counts */
+	w.r[1].holder = w.r[3].holder = 0;
+	group_settle(w.g);
+	group_stats(w.g, w.head, &st);
+	CHECK(st.owed == 2); /* something is owed: not settled */
+	end();
+}
+
+static void
 an_idle_group_holds_no_frames(void)
 {
 	int held = 0;
@@ -747,6 +772,7 @@ main(int argc, char **argv)
 	a_full_worker_goes_on_with_its_key();
 	a_closing_worker_gets_no_more_but_may_finish();
 	what_is_no_longer_kept_is_dropped();
+	what_was_not_counted_is_counted_again();
 	an_idle_group_holds_no_frames();
 	states_that_are_none_are_refused();
 	for (uint64_t s = from; s <= to && ok; s++)
