@@ -52,8 +52,8 @@ static const char *const sql[STATEMENTS] = {
     [DEAD_ADD] = ("INSERT INTO dead(grp, seq, id, topic, key, reason, tries, at, frame)"
 		  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"),
     [DEAD_DEL] = "DELETE FROM dead WHERE no = ?1",
-    [CLAIM_ADD] = "INSERT INTO claims(path, name) SELECT ?1, ?2"
-		  " WHERE (SELECT count(*) FROM claims) < ?3 ON CONFLICT DO NOTHING",
+    [CLAIM_ADD] = ("INSERT INTO claims(path, name) SELECT ?1, ?2"
+		   " WHERE (SELECT count(*) FROM claims) < ?3 ON CONFLICT DO NOTHING"),
     [CLAIM_GET] = "SELECT name FROM claims WHERE path = ?1",
     [CLAIM_DEL] = "DELETE FROM claims WHERE path = ?1",
 };
