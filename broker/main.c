@@ -128,8 +128,10 @@ run(void)
 	if (j == NULL)
 		die(EXIT_AGAIN, "the journal in %s cannot be opened", journal_dir);
 	b = broker_new(l, j, &conf);
-	if (b == NULL)
-		die(EXIT_AGAIN, "the broker cannot start");
+	if (b == NULL) {
+		log_error("broker_cannot_start");
+		return EXIT_AGAIN;
+	}
 	serve(b, l);
 	broker_free(b);
 	loop_free(l);
