@@ -26,7 +26,7 @@ static void
 bounded(void)
 {
 	static struct catalogue_service s = {.unlisted = true};
-	char text[64][8];
+	char text[64][16];
 	const char *found[64];
 	struct choose_list l;
 
