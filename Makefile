@@ -156,7 +156,7 @@ $(TBIN): $(O)/%: $(O)/%.o $(PARTS) $(SHAREDA) $(LIB)
 units: $(TBIN)
 
 check: all units
-	prove -j2 --exec 'env TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp' $(TBIN)
+	prove -j2 --exec 'env TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:allocator_may_return_null=1' $(TBIN)
 
 build/fuzz/%: tests/fuzz/%.c $(foreach d,$(LIBDIRS) broker,$(call src,$(d)) $(wildcard $(d)/*.h))
 	@mkdir -p $(@D)
