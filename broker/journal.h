@@ -35,7 +35,13 @@ enum journal_kind {
 	JOURNAL_CLAIM,       /* path -> name, first claim wins */
 	JOURNAL_CLAIM_DEL,   /* u.claim.path; of no claim: ERR_OK */
 	JOURNAL_TRIM,        /* delete records below a seq, at most 1,000 an operation */
+	JOURNAL_DEAD_EDIT,   /* u.dead.no gets u.dead.frame, its topic and its key instead */
+	JOURNAL_POLICY,      /* u.policy: keep, or replace, what a pattern's groups start from */
+	JOURNAL_POLICY_DEL,  /* u.policy.pattern; of no policy: ERR_OK */
 };
+
+/* The last value of a topic, kept apart from the records: neither retention nor acks touch it. */
+enum journal_retain { JOURNAL_RETAIN_NO, JOURNAL_RETAIN_SET, JOURNAL_RETAIN_CLEAR };
 
 struct journal_rec {
 	/* in: borrowed, must live until reaped */
@@ -45,6 +51,10 @@ struct journal_rec {
 	struct span frame;      /* the sender's frame, kept byte for byte */
 	uint32_t groups;        /* how many owe it: the answer a repeat gets again */
 	int64_t exp_ms;         /* unix ms; 0 = never */
+	struct span from;       /* identity of the publisher; {NULL,0}: local */
+	struct span only;       /* the one group it is owed to; {NULL,0}: all that match */
+	bool anew;              /* an id that is stored already: no repeat, and the window stays */
+	enum journal_retain retain;
 	/* out, when the operation is ERR_OK */
 	uint64_t seq;
 	bool repeat; /* known id, same digest: seq and groups are the first answer's */
@@ -76,6 +86,7 @@ struct journal_op {
 			struct span src, cur,
 			    was;           /* src {NULL,0}: no cursor; was {NULL,0}: not checked */
 			struct span owner; /* identity that a src belongs to from its first use */
+			uint64_t dead; /* not 0: this dead letter goes in the same transaction */
 		} put;
 		struct {
 			struct span name, settings;
@@ -87,9 +98,9 @@ struct journal_op {
 			struct span name, state;
 		} state;
 		struct {
-			struct span group, topic, reason, frame, key;
+			struct span group, topic, reason, frame, key, from;
 			uint8_t id[16];
-			uint64_t seq, no; /* no: out for DEAD, in for DEAD_DROP */
+			uint64_t seq, no; /* no: out for DEAD, in for DEAD_DROP, DEAD_EDIT */
 			uint32_t tries;
 		} dead;
 		struct {
@@ -100,9 +111,14 @@ struct journal_op {
 			uint64_t before;
 			uint64_t deleted; /* out */
 		} trim;
+		struct {
+			struct span pattern, settings; /* settings: opaque msgpack of the caller */
+		} policy;
 	} u;
 	/* out: ERR_OK; ERR_CONFLICT (put: other digest, cursor not as expected, src of another
-	 * identity); ERR_NOT_FOUND (DEAD_DROP, GROUP_STATE of no group); ERR_BUSY (disk full);
+	 * identity); ERR_NOT_FOUND (put.dead, DEAD_DROP,
+	 * DEAD_EDIT, GROUP_STATE of no group); ERR_QUOTA (no more claims, policies or retained
+	 * topics are taken); ERR_BUSY (disk full);
 	 * ERR_STORE_FAILED */
 	enum err err;
 	int conflict_at;      /* put: index of the record, -1 for the cursor */
@@ -111,6 +127,9 @@ struct journal_op {
 
 /* Claims are kept for good, and the list of services names them all, in one frame. */
 #define JOURNAL_CLAIMS 8192u
+#define JOURNAL_POLICIES 256u
+#define JOURNAL_RETAINED 65536u /* topics with a last value, and their frames' bytes */
+#define JOURNAL_RETAINED_BYTES (64u * 1024 * 1024)
 
 struct journal_ops; /* journal_impl.h */
 
@@ -145,19 +164,29 @@ bool journal_failed(const struct journal *j);
  * submit, not read. */
 struct journal_row {
 	uint64_t seq;
-	struct span topic, key, frame;
+	struct span topic, key, frame, from, only;
 	int64_t at_ms, exp_ms;
 	uint8_t id[16];
 };
 typedef bool journal_row_fn(void *arg, const struct journal_row *r);
 uint64_t journal_read(struct journal *j, uint64_t from, journal_row_fn *fn, void *arg);
 
+/* Seq of the first record kept that was committed at or after `at_ms` (unix ms); head + 1: none; 0
+ * on failure. */
+uint64_t journal_seek(struct journal *j, int64_t at_ms);
+/* Where the record with this id is, as far as the dedup window reaches; 0: not known there. */
+uint64_t journal_find(struct journal *j, const uint8_t id[16]);
+
+/* Last values of topics > after, ascending by topic, until fn returns false or 256 KiB were read;
+ * 0, or -1. */
+int journal_retained(struct journal *j, struct span after, journal_row_fn *fn, void *arg);
+
 /* 0 and *cur (caller frees *p; NULL when never set), or -1. */
 int journal_cursor(struct journal *j, struct span src, uint8_t **p, size_t *n);
 
 struct journal_dead {
 	uint64_t no, seq;
-	struct span group, topic, reason, frame, key;
+	struct span group, topic, reason, frame, key, from;
 	uint8_t id[16];
 	uint32_t tries;
 	int64_t at_ms;
@@ -169,6 +198,9 @@ int journal_dead_each(
 
 typedef void journal_claim_fn(void *arg, struct span path, struct span name);
 int journal_claims(struct journal *j, journal_claim_fn *fn, void *arg);
+
+typedef void journal_policy_fn(void *arg, struct span pattern, struct span settings);
+int journal_policies(struct journal *j, journal_policy_fn *fn, void *arg);
 
 struct journal_stats {
 	uint64_t commits, records, repeats,
