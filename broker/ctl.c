@@ -197,10 +197,12 @@ bool
 ctl_is_served(struct span topic)
 {
 	struct span verb = topic_token(topic, 1), name = topic_token(topic, 2);
+	unsigned tokens = span_is(verb, "stats") && topic_token(topic, 3).p != NULL ? 4 : 3;
 
 	return (span_is(verb, "ping") || span_is(verb, "info") || span_is(verb, "stats")) &&
 	       name.p != NULL && !span_is(name, "broker") && !span_is(name, "*") &&
-	       !span_is(name, ">") && topic_token(topic, 3).p == NULL;
+	       !span_is(name, ">") && !span_is(topic_token(topic, 3), "*") &&
+	       !span_is(topic_token(topic, 3), ">") && topic_token(topic, tokens).p == NULL;
 }
 
 void

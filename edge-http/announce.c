@@ -304,7 +304,7 @@ announce_start(struct announce *a)
 }
 
 const char *
-announce_name(const struct announce *a, size_t i)
+announce_process(const struct announce *a, size_t i)
 {
-	return a && a->shown ? registry_name(a->shown, i) : NULL;
+	return a && a->shown ? registry_process(a->shown, i) : NULL;
 }

@@ -14,7 +14,7 @@ void announce_start(struct announce *a);
 /* Somebody asks for a path that nobody has: load at once, though not more than every 100 ms, and
  * then http_look_again.  False: no use, or too many wait already.  Takes on the request's job. */
 bool announce_miss(struct announce *a, struct http_req *r);
-/* Distinct names of the services that were announced, sorted; NULL past the end. */
-const char *announce_name(const struct announce *a, size_t i);
+/* registry_process of the table in use. */
+const char *announce_process(const struct announce *a, size_t i);
 
 #endif

@@ -8,6 +8,7 @@
 #include "proto/doc.h"
 #include "proto/json.h"
 #include "proto/limits.h"
+#include "proto/topic.h"
 
 enum { NAME_MAX_BYTES = 64, PATH_MAX_BYTES = 255 };
 
@@ -32,8 +33,8 @@ struct registry {
 	struct doc doc;
 	struct entry *v;
 	size_t n;
-	char **names;
-	size_t nnames;
+	char **processes; /* topics of their statistics */
+	size_t nprocesses;
 	struct claim *claims; /* one a shape */
 	struct notes notes;   /* of reading: fragments that are no JSON */
 	char why[160];
@@ -101,6 +102,23 @@ entry_add(struct registry *r, const msgpack_object *o)
 	r->n++;
 }
 
+static int
+by_text(const void *pa, const void *pb)
+{
+	return strcmp(*(char *const *)pa, *(char *const *)pb);
+}
+
+/* Every process of the house serves its statistics under a topic of its own. */
+static void
+process_add(struct registry *r, const msgpack_object *o)
+{
+	struct span pattern = doc_str(o, "pattern");
+
+	if (is_live(o) && span_is(topic_token(pattern, 0), "sys") &&
+	    span_is(topic_token(pattern, 1), "stats") && topic_token(pattern, 3).p != NULL)
+		r->processes[r->nprocesses++] = span_dup(pattern);
+}
+
 /* Of a service, the highest version that is live, or the highest of all when none is. */
 static void
 choose(struct registry *r)
@@ -119,7 +137,6 @@ choose(struct registry *r)
 			    r->v[k].live == r->v[best].live &&
 			    registry_version_cmp(r->v[k].version, r->v[best].version) == 0;
 		}
-		r->names[r->nnames++] = r->v[i].name;
 		i = end;
 	}
 }
@@ -265,11 +282,15 @@ registry_read(struct span body)
 	if (list == NULL || list->type != MSGPACK_OBJECT_ARRAY)
 		goto fail;
 	r->v = xcalloc(list->via.array.size + 1u, sizeof(r->v[0]));
-	r->names = xcalloc(list->via.array.size + 1u, sizeof(r->names[0]));
-	for (uint32_t i = 0; i < list->via.array.size; i++)
+	r->processes = xcalloc(list->via.array.size + 1u, sizeof(r->processes[0]));
+	for (uint32_t i = 0; i < list->via.array.size; i++) {
 		entry_add(r, &list->via.array.ptr[i]);
+		process_add(r, &list->via.array.ptr[i]);
+	}
 	if (r->n)
 		qsort(r->v, r->n, sizeof(r->v[0]), by_service);
+	if (r->nprocesses)
+		qsort(r->processes, r->nprocesses, sizeof(r->processes[0]), by_text);
 	choose(r);
 	for (size_t i = 0; i < r->n; i++)
 		api_read(r, &r->v[i]);
@@ -292,16 +313,18 @@ registry_free(struct registry *r)
 	claims_free(r);
 	notes_fini(&r->notes);
 	free(r->v);
-	free(r->names);
+	for (size_t i = 0; i < r->nprocesses; i++)
+		free(r->processes[i]);
+	free(r->processes);
 	doc_fini(&r->doc);
 	buf_fini(&r->body);
 	free(r);
 }
 
 const char *
-registry_name(const struct registry *r, size_t i)
+registry_process(const struct registry *r, size_t i)
 {
-	return i < r->nnames ? r->names[i] : NULL;
+	return i < r->nprocesses ? r->processes[i] : NULL;
 }
 
 unsigned

@@ -36,8 +36,8 @@ void registry_claimed(struct registry *r, const char *path, const char *owner);
 void registry_build(struct registry *r, const struct registry_own *own, struct registry_built *out);
 void registry_built_fini(struct registry_built *b);
 
-/* The i-th distinct name of a service, live or not, sorted; NULL past the end. */
-const char *registry_name(const struct registry *r, size_t i);
+/* The topic under which the i-th live process tells its statistics, sorted; NULL past the end. */
+const char *registry_process(const struct registry *r, size_t i);
 
 /* By semantic version: <0, 0, >0.  Text that is none compares as text, and below every version. */
 int registry_version_cmp(struct span a, struct span b);

@@ -8,12 +8,12 @@
 #include "edge-http/scrape_text.h"
 #include "proto/limits.h"
 
-enum { SCRAPE_MS = 1000, PROCESSES_MAX = 64, TEXT_MAX_BYTES = 16 * 1024 * 1024 };
+enum { SCRAPE_MS = 1000, PROCESSES_MAX = 256, TEXT_MAX_BYTES = 16 * 1024 * 1024 };
 
 /* One question; its text waits until all are answered, so that the lines come in one order. */
 struct asked {
 	struct scrape *s;
-	char *name; /* NULL: the broker's own */
+	char *topic;
 	struct buf text;
 };
 
@@ -37,7 +37,7 @@ static void
 scrape_free(struct scrape *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
-		free(s->v[i].name);
+		free(s->v[i].topic);
 		buf_fini(&s->v[i].text);
 	}
 	free(s);
@@ -95,7 +95,7 @@ on_answer(void *arg, const struct env *e)
 	} else if (q == &s->v[1] && known) {
 		scrape_text_groups(&d.root, &q->text);
 	} else if (known) {
-		scrape_text_process(span_str(q->name), &d.root, &q->text);
+		scrape_text_process(span_str(q->topic), &d.root, &q->text);
 	}
 	doc_fini(&d);
 	s->open--;
@@ -103,12 +103,12 @@ on_answer(void *arg, const struct env *e)
 }
 
 static void
-ask(struct scrape *s, const char *topic, const char *name)
+ask(struct scrape *s, const char *topic)
 {
 	struct asked *q = &s->v[s->n++];
 	struct env e;
 
-	*q = (struct asked){.s = s, .name = name ? xstrdup(name) : NULL};
+	*q = (struct asked){.s = s, .topic = xstrdup(topic)};
 	buf_init(&q->text, TEXT_MAX_BYTES);
 	env_init(&e, ENV_REQ, span_str(topic), NULL);
 	if (shard_bus_is_up(s->r->sh) &&
@@ -123,23 +123,17 @@ void
 scrape(struct http_req *r)
 {
 	struct scrape *s = xcalloc(1, sizeof *s);
-	const char *name;
+	const char *topic;
 
 	s->r = r;
 	s->asking = true;
 	r->job = s;
 	r->job_end = forget;
-	ask(s, "sys.stats", NULL);
-	ask(s, "sys.groups", NULL);
-	for (size_t i = 0; i < PROCESSES_MAX && (name = announce_name(r->sh->announce, i)); i++) {
-		char *topic;
-
-		if (strcmp(name, "edge-http") == 0)
-			continue;
-		topic = xasprintf("sys.stats.%s", name);
-		ask(s, topic, name);
-		free(topic);
-	}
+	ask(s, "sys.stats");
+	ask(s, "sys.groups");
+	for (size_t i = 0;
+	     i < PROCESSES_MAX && (topic = announce_process(r->sh->announce, i)) != NULL; i++)
+		ask(s, topic);
 	s->asking = false;
 	end(s);
 }

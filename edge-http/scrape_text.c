@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "edge-http/metrics.h"
+#include "proto/topic.h"
 
 enum { PLACE_MAX = 200, DEPTH_MAX = 6 };
 
@@ -126,16 +127,18 @@ scrape_text_groups(const msgpack_object *answer, struct buf *out)
 void
 scrape_text_process_head(struct buf *out)
 {
-	metrics_head(
-	    out, "taxiway_stat", "untyped", "what a process says of itself in sys.stats.<name>");
+	metrics_head(out, "taxiway_stat", "untyped",
+	    "what a process says of itself in sys.stats.<name>.<pid>");
 }
 
 static void
-put_tree(struct span name, const msgpack_object *o, struct buf *place, struct buf *out, int depth)
+put_tree(struct span topic, const msgpack_object *o, struct buf *place, struct buf *out, int depth)
 {
 	if (is_number(o)) {
 		buf_puts(out, "taxiway_stat{");
-		metrics_label(out, "process", name);
+		metrics_label(out, "process", topic_token(topic, 2));
+		buf_putc(out, ',');
+		metrics_label(out, "pid", topic_token(topic, 3));
 		buf_putc(out, ',');
 		metrics_label(out, "stat", buf_span(place));
 		buf_putc(out, '}');
@@ -152,18 +155,18 @@ put_tree(struct span name, const msgpack_object *o, struct buf *place, struct bu
 			buf_putc(place, '.');
 		buf_put(place, key.p, key.n);
 		if (!place->failed)
-			put_tree(name, &o->via.map.ptr[i].val, place, out, depth + 1);
+			put_tree(topic, &o->via.map.ptr[i].val, place, out, depth + 1);
 		place->failed = false;
 		place->n = n;
 	}
 }
 
 void
-scrape_text_process(struct span name, const msgpack_object *stats, struct buf *out)
+scrape_text_process(struct span topic, const msgpack_object *stats, struct buf *out)
 {
 	struct buf place;
 
 	buf_init(&place, PLACE_MAX);
-	put_tree(name, stats, &place, out, 0);
+	put_tree(topic, stats, &place, out, 0);
 	buf_fini(&place);
 }

@@ -244,9 +244,8 @@ on_stats(void *arg, struct worker_msg *m)
 }
 
 static void
-serve(struct svc *s, const char *what, worker_msg_fn *fn, struct span desc)
+serve(struct svc *s, char *pattern, worker_msg_fn *fn, struct span desc)
 {
-	char *pattern = xasprintf("sys.%s.%s", what, s->spec->name);
 	struct worker_sub_spec spec = {
 	    .pattern = pattern, .serve = true, .desc = desc, .msg = fn, .arg = s};
 
@@ -258,14 +257,17 @@ serve(struct svc *s, const char *what, worker_msg_fn *fn, struct span desc)
 void
 svc_sys_subscribe(struct svc *s)
 {
+	const char *name = s->spec->name;
+	const struct span none = {NULL, 0};
 	struct buf b;
 
 	buf_init(&b, LIMIT_DESC);
 	put_description(s, &b, s->spec->api_json != NULL);
 	if (b.failed)
 		log_error("api_too_long", LOG_U("limit", LIMIT_DESC));
-	serve(s, "ping", on_ping, (struct span){NULL, 0});
-	serve(s, "info", on_info, b.failed ? (struct span){NULL, 0} : buf_span(&b));
-	serve(s, "stats", on_stats, (struct span){NULL, 0});
+	serve(s, xasprintf("sys.ping.%s", name), on_ping, none);
+	serve(s, xasprintf("sys.info.%s", name), on_info, b.failed ? none : buf_span(&b));
+	serve(s, xasprintf("sys.stats.%s", name), on_stats, none);
+	serve(s, xasprintf("sys.stats.%s.%d", name, (int)getpid()), on_stats, none);
 	buf_fini(&b);
 }

@@ -191,9 +191,10 @@ others(void)
 	buf_reset(&out);
 	(void)edge_doc_init(
 	    &d, "{\"name\":\"n\",\"loop\":{\"slow\":1,\"lag\":{\"p99\":0.5}},\"list\":[1]}");
-	scrape_text_process(span_str("n"), &d.doc.root, &out);
-	CHECK_STR(buf_cstr(&out), "taxiway_stat{process=\"n\",stat=\"loop.slow\"} 1\n"
-				  "taxiway_stat{process=\"n\",stat=\"loop.lag.p99\"} 0.5\n");
+	scrape_text_process(span_str("sys.stats.n.17"), &d.doc.root, &out);
+	CHECK_STR(buf_cstr(&out),
+	    "taxiway_stat{process=\"n\",pid=\"17\",stat=\"loop.slow\"} 1\n"
+	    "taxiway_stat{process=\"n\",pid=\"17\",stat=\"loop.lag.p99\"} 0.5\n");
 	edge_doc_fini(&d);
 	buf_fini(&out);
 }

@@ -32,6 +32,10 @@ static const char SERVICES[] =
     "{\"pattern\":\"g\",\"live\":true,\"desc\":{\"name\":\"gamma\",\"version\":\"1\",\"api\":\"{"
     "oops\"}},"
     "{\"pattern\":\"h\",\"live\":true,\"desc\":{\"name\":\"no name!\",\"version\":\"1\"}},"
+    "{\"pattern\":\"sys.stats.beta.4\",\"live\":true,\"desc\":null},"
+    "{\"pattern\":\"sys.stats.beta.3\",\"live\":false,\"desc\":null},"
+    "{\"pattern\":\"sys.stats.alpha.17\",\"live\":true,\"desc\":null},"
+    "{\"pattern\":\"sys.stats.alpha\",\"live\":true,\"desc\":null},"
     "{\"pattern\":\"i\",\"live\":true,\"desc\":null}],"
     "\"claims\":[{\"path\":\"/a\",\"name\":\"alpha\"},{\"path\":\"/taken/{x}\",\"name\":\"omega\"},"
     "{\"path\":\"/gone/{id}\",\"name\":\"omega\"},{\"path\":\"/healthz\",\"name\":\"omega\"}]}";
@@ -108,10 +112,9 @@ whole(const struct registry_own *own)
 	r = registry_read(buf_span(&d.mp));
 	edge_doc_fini(&d);
 	CHECK(r != NULL);
-	CHECK_STR(registry_name(r, 0), "alpha");
-	CHECK_STR(registry_name(r, 1), "beta");
-	CHECK_STR(registry_name(r, 2), "gamma");
-	CHECK(registry_name(r, 3) == NULL);
+	CHECK_STR(registry_process(r, 0), "sys.stats.alpha.17");
+	CHECK_STR(registry_process(r, 1), "sys.stats.beta.4");
+	CHECK(registry_process(r, 2) == NULL);
 	CHECK(registry_wants(r, want, &wanted) == 1);
 	CHECK_STR(buf_cstr(&wanted), "/b=beta ");
 	registry_build(r, own, &b);
