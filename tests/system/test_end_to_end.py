@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -145,3 +146,14 @@ def test_a_stopped_destination_delays_nothing_and_catches_up(lab):
     wait_for(only_csv, 30, "csv-file alone to deliver")
     postgres.start()
     wait_for(lambda: states() == {"csv-file": "delivered", "postgres": "delivered"}, 30, "postgres to catch up")
+
+
+def test_every_process_is_measured(lab):
+    """Two processes of one name are two series: neither hides behind the other."""
+    lab.proc("pusher-postgres").start()
+    pids = {(p.name, p.p.pid) for p in lab.procs if p.name != "broker"}
+
+    def measured():
+        text = lab.http("GET", "/metrics").body.decode()
+        return {(n, int(p)) for n, p in re.findall(r'^taxiway_stat\{process="([^"]+)",pid="(\d+)",stat="uptimeMs"\}', text, re.M)}
+    wait_for(lambda: measured() >= pids, 20, f"{pids}")
