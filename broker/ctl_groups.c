@@ -29,7 +29,7 @@ first_owed(void *arg, const struct journal_row *r)
 {
 	struct first *f = arg;
 
-	if (!topic_match(span_str(f->g->set.pattern), r->topic))
+	if (!groups_concerns(f->g, r->topic, r->only))
 		return true;
 	f->at_ms = r->at_ms;
 	return false;

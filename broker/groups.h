@@ -80,6 +80,10 @@ void groups_verdict(
 
 /* A record was committed that this group matches. */
 void groups_offer(struct broker *b, struct owed_group *g, struct rec *r);
+/* Likewise, of one put again for r->only. */
+void groups_offer_only(struct broker *b, struct rec *r);
+/* Is a record of this topic and `only` owed to g? */
+bool groups_concerns(const struct owed_group *g, struct span topic, struct span only);
 void groups_busy(struct owed_group *g);
 void groups_turn(struct broker *b); /* end of a turn, before the journal is flushed */
 void groups_tick(struct broker *b); /* each second: limits, lagging states */

@@ -192,7 +192,7 @@ drop_one(struct owed_group *g, const struct journal_row *row)
 	if (row->topic.p == NULL) {
 		group_seen(g->core, row->seq, group_is_live(g->core));
 		groups_save_soon(g);
-	} else if (topic_match(span_str(g->set.pattern), row->topic)) {
+	} else if (groups_concerns(g, row->topic, row->only)) {
 		group_drop(g->core, row->seq);
 	}
 	group_stats(g->core, b->head, &after);

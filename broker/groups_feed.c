@@ -75,6 +75,22 @@ groups_offer(struct broker *b, struct owed_group *g, struct rec *r)
 	offer(g, rec_hold(r));
 }
 
+bool
+groups_concerns(const struct owed_group *g, struct span topic, struct span only)
+{
+	return only.p != NULL ? span_is(only, g->name)
+			      : topic_match(span_str(g->set.pattern), topic);
+}
+
+void
+groups_offer_only(struct broker *b, struct rec *r)
+{
+	struct owed_group *g = groups_find(b, span_str(r->only));
+
+	if (g != NULL && !g->deleting)
+		groups_offer(b, g, r);
+}
+
 /* ---- behind ---- */
 
 struct page {
@@ -89,7 +105,7 @@ on_row(void *arg, const struct journal_row *row)
 	struct owed_group *g = pg->g;
 	struct rec *r;
 
-	if (!topic_match(span_str(g->set.pattern), row->topic))
+	if (!groups_concerns(g, row->topic, row->only))
 		return true;
 	r = rec_of_row(&g->b->recs, row);
 	if (r == NULL) {
@@ -132,7 +148,7 @@ read_tail(struct owed_group *g)
 	struct rec *r = NULL;
 
 	for (unsigned i = 0; i < TAIL_A_TURN && (r = tail_get(&b->tail, seq)) != NULL; i++, seq++) {
-		if (topic_match(span_str(g->set.pattern), r->topic) && !offer(g, rec_hold(r)))
+		if (groups_concerns(g, r->topic, span_str(r->only)) && !offer(g, rec_hold(r)))
 			return false;
 	}
 	group_seen(g->core, seq, seq > b->head);
@@ -221,7 +237,7 @@ on_counted(void *arg, const struct journal_row *row)
 
 	if (row->seq > c->g->count_to)
 		return false;
-	if (topic_match(span_str(c->g->set.pattern), row->topic))
+	if (groups_concerns(c->g, row->topic, row->only))
 		c->n++;
 	return true;
 }

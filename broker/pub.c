@@ -95,14 +95,18 @@ hand_on(void *arg, struct match_entry *e)
 	return true;
 }
 
-static void
-distribute(struct broker *b, struct rec *r)
+void
+pub_distribute(struct broker *b, struct rec *r)
 {
 	struct fan f = {b, r};
 
 	if (r->seq != 0) {
 		b->head = r->seq;
 		tail_push(&b->tail, r);
+	}
+	if (r->only != NULL) {
+		groups_offer_only(b, r);
+		return;
 	}
 	match_each(b->match, r->topic, hand_on, &f);
 	feed_send(b, r);
@@ -202,7 +206,7 @@ on_put_done(struct broker *b, struct job *j)
 			continue;
 		u->recs[i]->seq = j->op.u.put.recs[i].seq;
 		u->recs[i]->at_ms = now;
-		distribute(b, u->recs[i]);
+		pub_distribute(b, u->recs[i]);
 	}
 	put_free(u);
 }
@@ -274,7 +278,7 @@ pub_ephemeral(struct broker *b, struct peer *p, const struct env *e, struct span
 		out_err(b, p, e->id, ERR_BUSY, "no memory");
 		return;
 	}
-	distribute(b, r);
+	pub_distribute(b, r);
 	rec_drop(r);
 	out_ok(b, p, e->id);
 }
@@ -483,7 +487,7 @@ pub_own(
 		add_record(b, u, r, (struct span){NULL, 0}, body);
 		submit(b, u, NULL);
 	} else {
-		distribute(b, r);
+		pub_distribute(b, r);
 		rec_drop(r);
 	}
 }

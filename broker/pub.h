@@ -9,6 +9,9 @@ void pub_on_batch(struct broker *b, struct peer *p, const struct env *e);
  * given. */
 void pub_own(
     struct broker *b, const char *topic, const uint8_t *id, const uint8_t *root, struct span body);
+/* A record is committed (seq not 0), or ephemeral: on to whom it concerns.  Committed ones in order
+ * of seq. */
+void pub_distribute(struct broker *b, struct rec *r);
 /* How many groups a topic concerns. */
 uint32_t pub_groups(struct broker *b, struct span topic);
 

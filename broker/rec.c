@@ -25,6 +25,8 @@ rec_of_env(struct rec_pool *p, const struct env *e, struct span frame)
 	if (r->key.n == 0)
 		r->key = (struct span){NULL, 0};
 	r->as = rec_rebase(r, env_s(e, ENV_M_AS), frame);
+	r->root = env_has(e, ENV_M_ROOT) ? rec_rebase(r, env_s(e, ENV_M_ROOT), frame)
+					 : span_of(r->id, sizeof(r->id));
 	r->exp_ms = (int64_t)env_u(e, ENV_M_EXP, 0);
 	p->n++;
 	p->bytes += sizeof(*r) + r->n;
@@ -44,7 +46,16 @@ rec_of_row(struct rec_pool *p, const struct journal_row *row)
 		return NULL;
 	r->seq = row->seq;
 	r->at_ms = row->at_ms;
+	r->exp_ms = row->exp_ms; /* of one that was retried the frame's counts no longer */
+	rec_set_only(r, row->only);
 	return r;
+}
+
+void
+rec_set_only(struct rec *r, struct span group)
+{
+	if (group.p != NULL && r->only == NULL)
+		r->only = span_dup(group);
 }
 
 struct rec *
@@ -61,6 +72,7 @@ rec_drop(struct rec *r)
 		return;
 	r->pool->n--;
 	r->pool->bytes -= sizeof(*r) + r->n;
+	free(r->only);
 	free(r);
 }
 

@@ -17,6 +17,8 @@ struct rec {
 	int64_t at_ms, exp_ms;
 	uint8_t id[16];
 	struct span topic, key, as; /* into frame; key, as {NULL,0}: none */
+	struct span root;           /* into frame, or id */
+	char *only;                 /* the one group it is owed to; NULL: all that match */
 	size_t n;
 	uint8_t frame[];
 };
@@ -26,6 +28,8 @@ struct rec {
 struct rec *rec_of_env(struct rec_pool *p, const struct env *e, struct span frame);
 /* As it was read back from the journal; NULL: no memory, or not a frame. */
 struct rec *rec_of_row(struct rec_pool *p, const struct journal_row *r);
+/* It is owed to this one group alone (journal_rec.only).  {NULL,0} sets nothing. */
+void rec_set_only(struct rec *r, struct span group);
 struct rec *rec_hold(struct rec *r); /* one reference more; returns r */
 void rec_drop(struct rec *r);        /* one less; NULL is harmless */
 

@@ -73,7 +73,7 @@ on_row(void *arg, const struct journal_row *row)
 	struct replay *y = arg;
 	struct rec *r;
 
-	if (topic_match(y->s->pattern, row->topic)) {
+	if (row->only.p == NULL && topic_match(y->s->pattern, row->topic)) {
 		if (!has_room(y->s, row->frame.n))
 			return false;
 		r = rec_of_row(&y->b->recs, row);
@@ -92,7 +92,7 @@ replay_memory(struct broker *b, struct sub *s)
 
 	for (int i = 0; i < RECORDS_A_TURN && (r = tail_get(&b->tail, s->read)) != NULL;
 	     i++, s->read++) {
-		if (!topic_match(s->pattern, r->topic))
+		if (r->only != NULL || !topic_match(s->pattern, r->topic))
 			continue;
 		if (!has_room(s, r->n))
 			return;
