@@ -156,9 +156,8 @@ print_help(const struct reader *r, const char *usage)
 	printf("\n  --help, --version\n");
 }
 
-/* Edits that turn a into b, for names short enough to be worth it. */
-static unsigned
-distance(const char *a, const char *b)
+unsigned
+opt_distance(const char *a, const char *b)
 {
 	unsigned row[FLAG_MAX + 1];
 	size_t an = strlen(a), bn = strlen(b);
@@ -190,7 +189,7 @@ unknown_flag(const struct reader *r, const char *arg, const char *name)
 
 	for (size_t i = 0; i < r->n; i++) {
 		for (size_t k = 0; k < r->t[i].n; k++) {
-			unsigned d = distance(name, r->t[i].rows[k].flag);
+			unsigned d = opt_distance(name, r->t[i].rows[k].flag);
 
 			if (d < best) {
 				best = d;

@@ -43,4 +43,7 @@ struct opt_table {
  * rest NULL an operand is wrong use.  An empty environment variable counts as not set. */
 int opt_parse(const struct opt_table *t, size_t n, const char *usage, int argc, char **argv, int *rest);
 
+/* Edits that turn a into b; a large number when one is over 64 bytes: for "did you mean". */
+unsigned opt_distance(const char *a, const char *b);
+
 #endif
