@@ -61,8 +61,23 @@ LIB     := $(O)/libtaxiway.a
 SHAREDA := $(O)/libshared.a
 TSRC := $(wildcard tests/unit/test_*.c)
 TBIN := $(patsubst %.c,$(O)/%,$(TSRC))
-XSRC := $(wildcard examples/*.c) $(wildcard bench/*.c)
+XSRC := $(wildcard examples/*.c)
 XBIN := $(patsubst %.c,$(O)/bin/%,$(notdir $(XSRC)))
+# The bench: a program a peer, sharing bench/lib.  One whose library is not installed is left out.
+PKGS_bench/echo        :=
+PKGS_bench/hello       := libmicrohttpd
+PKGS_bench/peer_taxi   :=
+PKGS_bench/peer_zmq    :=
+PKGS_bench/peer_wire   :=
+PKGS_bench/peer_sqlite := sqlite3
+PKGS_bench/peer_nats   := libnats
+PKGS_bench/peer_redis  := hiredis
+PKGS_bench/peer_rabbit := librabbitmq
+PKGS_bench/peer_mosquitto := libmosquitto
+have   = $(or $(if $(strip $(1)),,yes),$(shell $(PKGCONF) --exists $(1) && echo yes))
+BSRC  := $(foreach b,$(wildcard bench/*.c),$(if $(call have,$(PKGS_$(b:.c=))),$(b)))
+BLIB  := $(wildcard bench/lib/*.c)
+BBIN  := $(patsubst bench/%.c,$(O)/bench/%,$(BSRC))
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
 DIRS := $(LIBDIRS) $(SHARED) $(PROGS) $(PLUGINS)
 SRC  := $(foreach d,$(DIRS),$(call src,$(d)))
@@ -133,16 +148,26 @@ $(O)/bin/$(notdir $(1))-$(notdir $(patsubst %/,%,$(dir $(1)))): $(1)
 endef
 $(foreach s,$(SCRIPTED),$(eval $(call scripted,$(s))))
 
-# Examples and benches link the client library alone, as a user's program would.
+# Examples link the client library alone, as a user's program would.
 define single
 $(O)/bin/$(basename $(notdir $(1))): $(call obj,$(1)) $(LIB)
 	@mkdir -p $$(@D)
 	$(note) "  LD   $$@"
-	@$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS) $$(if $$(filter bench/%,$(1)),$(call libs,$(PKGS_broker) $(PKGS_edge-http)))
+	@$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS)
 endef
 $(foreach x,$(XSRC),$(eval $(call single,$(x))))
 examples: $(foreach x,$(wildcard examples/*.c),$(O)/bin/$(basename $(notdir $(x))))
-benches:  $(foreach x,$(wildcard bench/*.c),$(O)/bin/$(basename $(notdir $(x))))
+$(BBIN): $(O)/bench/%: $(O)/bench/%.o $(call obj,$(BLIB)) $(LIB)
+	$(note) "  LD   $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(if $(PKGS_bench/$*),$(call libs,$(PKGS_bench/$*)))
+benches: $(BBIN)
+
+# The processes that tests/chaos kills.
+HAND := $(O)/tests/chaos/hand
+$(HAND): $(call obj,$(wildcard tests/chaos/*.c)) $(LIB)
+	$(note) "  LD   $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+hand: $(HAND)
 
 # A test links the archives of the rooms whose headers it reads, and no others: two rooms may have a
 # module of one name.
@@ -175,15 +200,15 @@ run-fuzz_%: build/fuzz/fuzz_%
 chaos:
 	tests/chaos/chaos.py --rounds $(or $(ROUNDS),10) --rows $(or $(ROWS),100000) $(if $(SEED),--seed $(SEED))
 
-# Side by side with plain libzmq and plain libmicrohttpd, in one run (bench/run.py --help).
+# Side by side with its peers, in one run (bench/run.py --help): make bench [BENCH="--runs 5 --ms 1500"]
 bench:
 	$(MAKE) -s BUILD=release all benches
-	TAXI_BIN=build/release/bin bench/run.py --write docs/benchmarks.md
+	bench/run.py --build build/release --write docs/benchmarks.md $(BENCH)
 
 headers:
 	@for h in $(HDR); do $(CC) $(CPPFLAGS) -std=c11 -fsyntax-only -x c -include $$h /dev/null || exit 1; done; echo "headers ok: $(words $(HDR))"
 compile_commands.json: Makefile $(SRC) $(TSRC)
-	@{ echo '['; sep=; for f in $(SRC) $(TSRC) $(XSRC); do printf '%s{"directory":"%s","file":"%s","command":"%s"}' "$$sep" "$(CURDIR)" "$$f" \
+	@{ echo '['; sep=; for f in $(SRC) $(TSRC) $(XSRC) $(BSRC) $(BLIB); do printf '%s{"directory":"%s","file":"%s","command":"%s"}' "$$sep" "$(CURDIR)" "$$f" \
 	  '$(subst ",\",$(subst \,\\,$(CC) $(CPPFLAGS) $(filter-out -Werror,$(CFLAGS)) -Wno-unknown-warning-option)) -c '"$$f"; sep=','; done; echo ']'; } > $@
 lint: compile_commands.json headers
 	scripts/check-layers.sh
@@ -196,11 +221,11 @@ lint: compile_commands.json headers
 analyze: compile_commands.json
 	printf '%s\n' $(SRC) | xargs -P$(shell nproc) -n1 clang-tidy --quiet -p . --checks='-*,clang-analyzer-*,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling'
 format:
-	clang-format -i $(SRC) $(HDR) $(TSRC) $(wildcard tests/unit/*.h) $(XSRC)
+	clang-format -i $(SRC) $(HDR) $(TSRC) $(wildcard tests/unit/*.h) $(XSRC) $(wildcard bench/*.c bench/lib/*)
 
 clean: ; rm -rf build compile_commands.json
 print-%: ; @echo $($*)
-.PHONY: all check units examples benches fuzz fuzzers chaos bench headers lint analyze format clean
+.PHONY: all check units hand examples benches fuzz fuzzers chaos bench headers lint analyze format clean
 .DELETE_ON_ERROR:
 .SECONDARY:
--include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC)))
+-include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC) $(wildcard tests/chaos/*.c)))
