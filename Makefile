@@ -171,7 +171,7 @@ hand: $(HAND)
 
 # A test links the archives of the rooms whose headers it reads, and no others: two rooms may have a
 # module of one name.
-rooms = grep -ohE '(broker|edge-http|services/[a-z-]+(/plugins/[a-z-]+)?)/[a-z_0-9]+\.h' $(1) | \
+rooms = grep -ohE '(broker|edge-http|cli|services/[a-z-]+(/plugins/[a-z-]+)?)/[a-z_0-9]+\.h' $(1) | \
 	sed -E 's|/[^/]*$$||; s|services/([a-z-]+)/plugins/([a-z-]+)|\1 *-\2|; s|services/||' | tr ' ' '\n' | sort -u | \
 	sed 's|.*|$(O)/parts/&.a|'
 $(TBIN): $(O)/%: $(O)/%.o $(PARTS) $(SHAREDA) $(LIB)
