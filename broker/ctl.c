@@ -165,6 +165,25 @@ ctl_missing(struct broker *b, const struct ctl_call *c, const char *pointer, con
 	faults_fini(&f);
 }
 
+void
+ctl_only_keys(const msgpack_object *o, const char *const *names, size_t n, struct faults *f)
+{
+	char pointer[LIMIT_TOPIC];
+
+	for (uint32_t i = 0; o->type == MSGPACK_OBJECT_MAP && i < o->via.map.size; i++) {
+		struct span key = doc_span(&o->via.map.ptr[i].key);
+		size_t at = 0;
+
+		while (at < n && !span_is(key, names[at]))
+			at++;
+		if (at < n)
+			continue;
+		pointer[0] = '\0';
+		faults_push(pointer, sizeof(pointer), key);
+		faults_add(f, pointer, "unknown");
+	}
+}
+
 /* ---- the table ---- */
 
 static const struct {
@@ -186,11 +205,11 @@ static const struct {
     {"sys.ping.broker", ping},
     {"sys.info.broker", info},
     {"sys.stats.broker", ctl_stats},
-    {"sys.replay", NULL},
+    {"sys.replay", ctl_replay},
     {"sys.trace", NULL},
     {"sys.drain", NULL},
-    {"sys.dead.retry", NULL},
-    {"sys.dead.edit", NULL},
+    {"sys.dead.retry", ctl_dead_retry},
+    {"sys.dead.edit", ctl_dead_edit},
 };
 
 bool

@@ -1,13 +1,15 @@
-/* sys.dead.*: dead letters, looked at and dropped. */
+/* sys.dead.ls, .show, .drop: dead letters, looked at and dropped. */
 #include "base/clock.h"
 #include "base/die.h"
 #include "broker/ctl_impl.h"
+#include "proto/topic.h"
 
-enum { PAGE = 100, PAGE_MOST = 1000, ANSWER_ENOUGH = 1024 * 1024 };
+enum { PAGE = 100, PAGE_MOST = 1000, LOOKS = 2000, ANSWER_ENOUGH = 1024 * 1024 };
 
 struct list_call {
 	struct buf items;
-	unsigned n, most;
+	struct span reason, topic; /* {NULL,0}: any */
+	unsigned n, most, looks;
 	uint64_t last;
 	bool more;
 };
@@ -17,13 +19,14 @@ put_item(struct buf *out, const struct journal_dead *d, bool frame)
 {
 	char at[25];
 
-	mp_put_map(out, 8u + (d->key.n ? 1 : 0) + (frame ? 1 : 0));
+	mp_put_map(out, 9u + (d->key.n ? 1 : 0) + (frame ? 1 : 0));
 	ctl_put_u(out, "dead", d->no);
 	ctl_put_span(out, "group", d->group);
 	ctl_put_u(out, "seq", d->seq);
 	mp_put_cstr(out, "id");
 	mp_put_bin(out, span_of(d->id, 16));
 	ctl_put_span(out, "topic", d->topic);
+	ctl_put_span(out, "from", d->from.n > 0 ? d->from : span_str("local"));
 	if (d->key.n > 0)
 		ctl_put_span(out, "key", d->key);
 	ctl_put_span(out, "reason", d->reason);
@@ -36,16 +39,28 @@ put_item(struct buf *out, const struct journal_dead *d, bool frame)
 }
 
 static bool
+is_wanted(const struct list_call *l, const struct journal_dead *d)
+{
+	if (l->reason.p != NULL &&
+	    (d->reason.n < l->reason.n || memcmp(d->reason.p, l->reason.p, l->reason.n) != 0))
+		return false;
+	return l->topic.p == NULL || topic_match(l->topic, d->topic);
+}
+
+static bool
 on_item(void *arg, const struct journal_dead *d)
 {
 	struct list_call *l = arg;
 
-	if (l->n == l->most || l->items.n > ANSWER_ENOUGH) {
+	if (l->n == l->most || l->looks == LOOKS || l->items.n > ANSWER_ENOUGH) {
 		l->more = true;
 		return false;
 	}
-	put_item(&l->items, d, false);
+	l->looks++;
 	l->last = d->no;
+	if (!is_wanted(l, d))
+		return true;
+	put_item(&l->items, d, false);
 	l->n++;
 	return true;
 }
@@ -54,11 +69,17 @@ void
 ctl_dead_ls(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 {
 	int64_t after = doc_i64(o, "after", 0), limit = doc_i64(o, "limit", PAGE);
-	struct list_call l = {.most = (unsigned)(limit < 1           ? 1
-						 : limit > PAGE_MOST ? PAGE_MOST
-								     : limit)};
+	struct list_call l = {.reason = doc_str(o, "reason"),
+	    .topic = doc_str(o, "topic"),
+	    .most = (unsigned)(limit < 1           ? 1
+			       : limit > PAGE_MOST ? PAGE_MOST
+						   : limit)};
 	struct buf body;
 
+	if (l.topic.p != NULL && !topic_is_pattern(l.topic)) {
+		ctl_missing(b, c, "/topic", "expected a pattern");
+		return;
+	}
 	buf_init(&l.items, CTL_BODY_MAX);
 	buf_init(&body, CTL_BODY_MAX);
 	if (journal_dead_each(b->journal, doc_str(o, "group"), after > 0 ? (uint64_t)after : 0,
@@ -82,36 +103,79 @@ ctl_dead_ls(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	buf_fini(&body);
 }
 
+/* ---- one ---- */
+
+struct one {
+	uint64_t no;
+	ctl_dead_fn *fn;
+	void *arg;
+	bool found;
+};
+
 static bool
 first_only(void *arg, const struct journal_dead *d)
 {
-	struct list_call *l = arg;
+	struct one *one = arg;
 
-	l->last = d->no;
-	put_item(&l->items, d, true);
+	one->found = d->no == one->no;
+	if (one->found)
+		one->fn(one->arg, d);
 	return false;
+}
+
+bool
+ctl_dead_find(
+    struct broker *b, const struct ctl_call *c, const msgpack_object *o, ctl_dead_fn *fn, void *arg)
+{
+	int64_t no = doc_i64(o, "dead", 0);
+
+	if (no <= 0) {
+		ctl_missing(b, c, "/dead", "expected the number of a dead letter");
+		return false;
+	}
+	return ctl_dead_get(b, c, (uint64_t)no, fn, arg);
+}
+
+bool
+ctl_dead_get(struct broker *b, const struct ctl_call *c, uint64_t no, ctl_dead_fn *fn, void *arg)
+{
+	struct one one = {no, fn, arg, false};
+
+	if (journal_dead_each(b->journal, (struct span){NULL, 0}, no - 1, first_only, &one) != 0) {
+		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
+	} else if (!one.found) {
+		ctl_refuse(b, c, ERR_NOT_FOUND, "no such dead letter");
+	}
+	return one.found;
+}
+
+static void
+put_shown(void *arg, const struct journal_dead *d)
+{
+	put_item(arg, d, true);
+}
+
+void
+ctl_dead_answer(struct broker *b, const struct ctl_call *c, uint64_t no)
+{
+	struct buf body;
+
+	buf_init(&body, LIMIT_FRAME_RX - LIMIT_HEADER);
+	if (ctl_dead_get(b, c, no, put_shown, &body))
+		ctl_answer(b, c, &body);
+	buf_fini(&body);
 }
 
 void
 ctl_dead_show(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 {
 	int64_t no = doc_i64(o, "dead", 0);
-	struct list_call l = {0};
 
 	if (no <= 0) {
 		ctl_missing(b, c, "/dead", "expected the number of a dead letter");
-		return;
-	}
-	buf_init(&l.items, LIMIT_FRAME_RX - LIMIT_HEADER);
-	if (journal_dead_each(
-		b->journal, (struct span){NULL, 0}, (uint64_t)no - 1, first_only, &l) != 0) {
-		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
-	} else if (l.last != (uint64_t)no) {
-		ctl_refuse(b, c, ERR_NOT_FOUND, "no such dead letter");
 	} else {
-		ctl_answer(b, c, &l.items);
+		ctl_dead_answer(b, c, (uint64_t)no);
 	}
-	buf_fini(&l.items);
 }
 
 struct dropping {
@@ -128,7 +192,8 @@ on_dropped(struct broker *b, struct job *j)
 	if (j->op.err == ERR_NOT_FOUND) {
 		ctl_refuse(b, &d->call, ERR_NOT_FOUND, "no such dead letter");
 	} else if (j->op.err != ERR_OK) {
-		ctl_refuse(b, &d->call, j->op.err, "the journal failed");
+		ctl_refuse(b, &d->call, j->op.err,
+		    j->op.err == ERR_BUSY ? "the disk is full" : "the journal failed");
 	} else {
 		buf_init(&body, 64);
 		mp_put_map(&body, 1);

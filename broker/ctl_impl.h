@@ -16,11 +16,25 @@ typedef void ctl_fn(struct broker *b, const struct ctl_call *c, const msgpack_ob
 ctl_fn ctl_services, ctl_peers, ctl_stats;            /* ctl_look.c, ctl_stats.c */
 ctl_fn ctl_groups, ctl_groups_set, ctl_groups_delete; /* ctl_groups.c */
 ctl_fn ctl_dead_ls, ctl_dead_show, ctl_dead_drop;     /* ctl_dead.c */
+ctl_fn ctl_dead_retry, ctl_dead_edit;                 /* ctl_letter.c */
+ctl_fn ctl_replay;                                    /* ctl_replay.c */
 ctl_fn ctl_claim, ctl_claim_forget;                   /* ctl_claim.c */
 
 void ctl_invalid(struct broker *b, const struct ctl_call *c, struct faults *f);
 /* INVALID with one fault. */
 void ctl_missing(struct broker *b, const struct ctl_call *c, const char *pointer, const char *what);
+
+/* A fault for every key of the map that is not one of the `n` names. */
+void ctl_only_keys(const msgpack_object *o, const char *const *names, size_t n, struct faults *f);
+
+/* One dead letter: fn runs with it and true is returned, else the call was answered.  The letter
+ * lives until fn returns, which may submit, not read. */
+typedef void ctl_dead_fn(void *arg, const struct journal_dead *d);
+bool ctl_dead_find(struct broker *b, const struct ctl_call *c, const msgpack_object *o,
+    ctl_dead_fn *fn, void *arg);
+bool ctl_dead_get(
+    struct broker *b, const struct ctl_call *c, uint64_t no, ctl_dead_fn *fn, void *arg);
+void ctl_dead_answer(struct broker *b, const struct ctl_call *c, uint64_t no); /* as .show does */
 
 void ctl_put_str(struct buf *out, const char *key, const char *v);
 void ctl_put_span(struct buf *out, const char *key, struct span v);
