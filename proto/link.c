@@ -17,6 +17,7 @@
 #define RETRY_FULL_MS 5 /* the socket's queue was full */
 #define EAGER_MS 100
 #define PING_AGAIN_MS 250 /* while down: a PING went out and no PONG came */
+#define BARRED_MS 1000    /* refused for good: how long until the next try */
 
 struct link {
 	struct loop *loop;
@@ -30,7 +31,9 @@ struct link {
 	bool up;
 	bool suspect; /* up, but the connection went away: nothing but PING until a PONG */
 	bool wanted;  /* link_send said no: `ready` is owed */
-	bool packs;   /* the broker takes PACK */
+	bool barred;  /* refused for good: this socket is closed, the next one waits */
+	const char *refused;
+	bool packs; /* the broker takes PACK */
 	struct pack out;
 	/* PINGs are numbered: a PONG left over from a connection before is known as such. */
 	uint8_t ping_id[16];
@@ -39,7 +42,7 @@ struct link {
 	uint64_t session;
 	uint64_t generation, bad;
 	struct buf scratch;
-	struct log_limit bad_lines;
+	struct log_limit bad_lines, refused_lines;
 };
 
 static void on_readable(void *arg);
@@ -289,6 +292,11 @@ again_at(const struct link *k, int64_t now)
 static int64_t
 tick_down(struct link *k, int64_t now)
 {
+	if (k->barred) {
+		k->barred = false;
+		close_sock(k);
+		return now + BARRED_MS;
+	}
 	if (k->sock == NULL || (now - k->opened_ms > PEER_LOST_MS && k->pings > k->ponged))
 		open_sock(k, now);
 	if (k->sock == NULL)
@@ -332,16 +340,56 @@ on_tick(struct timer *t)
 	loop_timer(k->loop, &k->tick, k->tick_at);
 }
 
+static const char *
+refused_text(const struct sock_event *e)
+{
+	if (strcmp(e->why, "key_not_known") == 0)
+		return "the broker does not know this key";
+	if (strcmp(e->why, "one_side_has_keys") == 0) {
+		return sock_has_key() ? "the broker has no keys: connect without --key"
+				      : "the broker asks for a key: --key and --broker-key";
+	}
+	if (strcmp(e->why, "closed_by_peer") == 0 && sock_has_key())
+		return "the broker closed the connection; is --broker-key its key?";
+	return e->why;
+}
+
+static void
+on_refused(struct link *k, const struct sock_event *e)
+{
+	k->refused = refused_text(e);
+	if (log_allow(&k->refused_lines, loop_now(k->loop), 1)) {
+		log_warn("handshake_failed", LOG_S("endpoint", k->endpoint),
+		    LOG_S("reason", e->why), LOG_S("meaning", k->refused),
+		    LOG_U("suppressed", k->refused_lines.last));
+	}
+	if (!e->final)
+		return;
+	k->barred = true;
+	if (k->up)
+		set_down(k, k->refused);
+	for (unsigned i = 0; i < k->nops; i++) {
+		if (k->ops[i].refused)
+			k->ops[i].refused(k->ops[i].arg, k->refused);
+	}
+}
+
 /* A connection came or went: PING as soon as there is one, nothing but PING until a PONG to that.
  */
 static void
 on_monitor(void *arg)
 {
 	struct link *k = arg;
+	struct sock_event e;
 	bool news = false;
 
-	while (sock_event(k->monitor))
+	while (sock_event(k->monitor, &e)) {
 		news = true;
+		if (e.news == SOCK_REFUSED)
+			on_refused(k, &e);
+		if (e.news == SOCK_READY)
+			k->refused = NULL;
+	}
 	if (!news)
 		return;
 	k->suspect = k->up;
@@ -484,6 +532,12 @@ bool
 link_is_up(const struct link *k)
 {
 	return k->up;
+}
+
+const char *
+link_refused(const struct link *k)
+{
+	return k->refused;
 }
 
 struct loop *

@@ -15,6 +15,9 @@ struct link_ops {
 	/* Everything but PING and PONG, a PACK frame by frame; borrowed.  Must not free the link or
 	 * a listener. */
 	void (*in)(void *arg, const struct env *e, struct span frame);
+	/* The broker does not let us in, and trying again will not help until somebody changes
+	 * something: the link goes on trying each second.  `why`: as link_refused. */
+	void (*refused)(void *arg, const char *why);
 	/* Room again after a link_send that said EAGAIN. */
 	void (*ready)(void *arg);
 	void *arg;
@@ -35,6 +38,9 @@ void link_unlisten(struct link *k, const void *arg);
  */
 int link_send(struct link *k, struct span frame) __attribute__((warn_unused_result));
 bool link_is_up(const struct link *k);
+/* Why the latest handshake failed, for people ("the broker does not know this key"); NULL: none
+ * failed since the last connection. */
+const char *link_refused(const struct link *k);
 struct loop *link_loop(struct link *k);
 /* Changes with every new (epoch, session). */
 uint64_t link_generation(const struct link *k);

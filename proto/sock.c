@@ -11,11 +11,22 @@
 #include "base/str.h"
 #include "proto/limits.h"
 
+/* In every libzmq since 4.3, named only in the headers of drafts: without a ZAP handler nobody is let
+ * in, rather than everybody. */
+#ifndef ZMQ_ZAP_ENFORCE_DOMAIN
+#define ZMQ_ZAP_ENFORCE_DOMAIN 93
+#endif
+
 /* Counts of messages, so only the last resort: what really bounds are credit and bytes pending. */
 #define HWM_ROUTER 100000
 #define HWM_FEED 10000
 #define HWM_DEALER_OUT 1000 /* one may be a PACK of 1 MiB */
 #define HWM_DEALER_IN 100000
+
+/* Keys of this process: written once, before any socket or thread. */
+static struct {
+	char public_key[41], secret_key[41], server_key[41], serve[41];
+} keys;
 
 void
 sock_process_init(void)
@@ -89,6 +100,82 @@ path_fits(const char *endpoint)
 }
 
 static int
+set_text(void *s, int option, const char *text)
+{
+	return zmq_setsockopt(s, option, text, strlen(text));
+}
+
+static int
+take_key(char out[41], const char *key)
+{
+	uint8_t raw[32];
+
+	if (zmq_has("curve") && strlen(key) == 40 && zmq_z85_decode(raw, key) != NULL) {
+		memcpy(out, key, 41);
+		return 0;
+	}
+	log_error("key_unusable",
+	    LOG_S("reason", zmq_has("curve") ? "not 40 characters of Z85" : "libzmq has no CURVE"));
+	return -1;
+}
+
+int
+sock_use_key(const char *public_key, const char *secret_key, const char *server_key)
+{
+	return take_key(keys.public_key, public_key) != 0 ||
+		       take_key(keys.secret_key, secret_key) != 0 ||
+		       take_key(keys.server_key, server_key) != 0
+		   ? -1
+		   : 0;
+}
+
+int
+sock_serve_key(const char *secret_key)
+{
+	return take_key(keys.serve, secret_key);
+}
+
+bool
+sock_has_key(void)
+{
+	return keys.server_key[0] != '\0';
+}
+
+static bool
+is_tcp(const char *endpoint)
+{
+	return strncmp(endpoint, "tcp://", 6) == 0;
+}
+
+/* libzmq copies the options of a socket into each listener at its bind: what is bound after this
+ * asks for keys, what was bound before does not. */
+static int
+set_server(void *s, const char *domain)
+{
+	if (keys.serve[0] == '\0')
+		return 0;
+	if (set_int(s, ZMQ_CURVE_SERVER, 1) == 0 &&
+	    set_text(s, ZMQ_CURVE_SECRETKEY, keys.serve) == 0 &&
+	    set_text(s, ZMQ_ZAP_DOMAIN, domain) == 0 && set_int(s, ZMQ_ZAP_ENFORCE_DOMAIN, 1) == 0)
+		return 0;
+	log_error("keys_refused", LOG_S("reason", zmq_strerror(zmq_errno())));
+	return -1;
+}
+
+static int
+set_client(void *s, const char *endpoint)
+{
+	if (!sock_has_key() || !is_tcp(endpoint))
+		return 0;
+	if (set_text(s, ZMQ_CURVE_PUBLICKEY, keys.public_key) == 0 &&
+	    set_text(s, ZMQ_CURVE_SECRETKEY, keys.secret_key) == 0 &&
+	    set_text(s, ZMQ_CURVE_SERVERKEY, keys.server_key) == 0)
+		return 0;
+	log_error("keys_refused", LOG_S("reason", zmq_strerror(zmq_errno())));
+	return -1;
+}
+
+static int
 bind_to(zsock_t *s, const char *endpoint)
 {
 	if (!path_fits(endpoint))
@@ -103,7 +190,7 @@ bind_to(zsock_t *s, const char *endpoint)
 static int
 connect_to(zsock_t *s, const char *endpoint)
 {
-	if (!path_fits(endpoint))
+	if (!path_fits(endpoint) || set_client(zsock_resolve(s), endpoint) != 0)
 		return -1;
 	if (zmq_connect(zsock_resolve(s), endpoint) == 0)
 		return 0;
@@ -124,7 +211,13 @@ sock_router(const char *const *endpoints, size_t n)
 	    set_int(zsock_resolve(s), ZMQ_BACKLOG, 1024) != 0)
 		goto fail;
 	for (size_t i = 0; i < n; i++) {
-		if (bind_to(s, endpoints[i]) != 0)
+		if (!is_tcp(endpoints[i]) && bind_to(s, endpoints[i]) != 0)
+			goto fail;
+	}
+	if (set_server(zsock_resolve(s), "bus") != 0)
+		goto fail;
+	for (size_t i = 0; i < n; i++) {
+		if (is_tcp(endpoints[i]) && bind_to(s, endpoints[i]) != 0)
 			goto fail;
 	}
 	return s;
@@ -141,7 +234,19 @@ sock_xpub(const char *endpoint)
 	if (s == NULL)
 		return NULL;
 	if (set_int(zsock_resolve(s), ZMQ_XPUB_NODROP, 0) != 0 ||
-	    set_int(zsock_resolve(s), ZMQ_BACKLOG, 1024) != 0 || bind_to(s, endpoint) != 0)
+	    set_int(zsock_resolve(s), ZMQ_BACKLOG, 1024) != 0 ||
+	    (is_tcp(endpoint) && set_server(zsock_resolve(s), "feed") != 0) ||
+	    bind_to(s, endpoint) != 0)
+		zsock_destroy(&s);
+	return s;
+}
+
+zsock_t *
+sock_zap(void)
+{
+	zsock_t *s = make(ZMQ_ROUTER, 0, 0);
+
+	if (s != NULL && bind_to(s, "inproc://zeromq.zap.01") != 0)
 		zsock_destroy(&s);
 	return s;
 }
@@ -189,7 +294,9 @@ sock_monitor(zsock_t *s)
 	if (m == NULL)
 		return NULL;
 	if (zmq_socket_monitor(zsock_resolve(s), name,
-		ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) == 0 &&
+		ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+		    ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+		    ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) == 0 &&
 	    connect_to(m, name) == 0)
 		return m;
 	log_warn("monitor_failed", LOG_S("reason", zmq_strerror(zmq_errno())));
@@ -197,15 +304,51 @@ sock_monitor(zsock_t *s)
 	return NULL;
 }
 
+static void
+say_refused(struct sock_event *e, uint16_t event, uint32_t value)
+{
+	e->news = SOCK_REFUSED;
+	if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+		e->why = value == 400 ? "key_not_known" : "not_let_in";
+		e->final = value == 400;
+	} else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) {
+		e->why = value == ETIMEDOUT ? "timed_out" : "closed_by_peer";
+	} else if (value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH) {
+		e->why = "one_side_has_keys";
+		e->final = true;
+	} else if (value == ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC) {
+		e->why = "wrong_key";
+	} else {
+		e->why = "not_zmtp";
+	}
+}
+
 bool
-sock_event(zsock_t *monitor)
+sock_event(zsock_t *monitor, struct sock_event *e)
 {
 	void *z = zsock_resolve(monitor);
-	char event[6], address[256];
+	uint8_t event[6];
+	char address[256];
+	uint16_t number;
+	uint32_t value;
 
 	/* Two frames: event and value, then the address. */
-	return zmq_recv(z, event, sizeof event, ZMQ_DONTWAIT) != -1 &&
-	       zmq_recv(z, address, sizeof address, ZMQ_DONTWAIT) != -1;
+	if (zmq_recv(z, event, sizeof event, ZMQ_DONTWAIT) == -1 ||
+	    zmq_recv(z, address, sizeof address, ZMQ_DONTWAIT) == -1)
+		return false;
+	memcpy(&number, event, 2);
+	memcpy(&value, event + 2, 4);
+	*e = (struct sock_event){.fd = (int)value};
+	if (number == ZMQ_EVENT_ACCEPTED) {
+		e->news = SOCK_ACCEPTED;
+	} else if (number == ZMQ_EVENT_DISCONNECTED) {
+		e->news = SOCK_GONE;
+	} else if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+		e->news = SOCK_READY;
+	} else {
+		say_refused(e, number, value);
+	}
+	return true;
 }
 
 void

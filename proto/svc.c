@@ -10,6 +10,7 @@
 #include "base/die.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "proto/keys.h"
 #include "proto/sock.h"
 #include "proto/svc_priv.h"
 #include "proto/topic.h"
@@ -25,6 +26,10 @@ read_options(struct svc *s, int argc, char **argv)
 	const struct opt rows[] = {
 	    {"bus", OPT_STR, &s->bus, "tcp://127.0.0.1:5570", 0, 0, 0,
 		"endpoint of the broker, tcp://host:port or ipc://path"},
+	    {"key", OPT_STR, &s->key, "", 0, 0, 0,
+		"file of this process's keys (taxi keys new), where the broker asks for one"},
+	    {"broker-key", OPT_STR, &s->broker_key, "", 0, 0, 0,
+		"the broker's public key, or a file that holds it"},
 	    {"log-level", OPT_STR, &s->log_level, "info", 0, 0, 0, "debug, info, warn or error"},
 	    {"ready-fd", OPT_INT, &s->ready_fd, "-1", -1, INT32_MAX, 0,
 		"write a newline to this fd when ready"},
@@ -52,6 +57,17 @@ read_options(struct svc *s, int argc, char **argv)
 	return got;
 }
 
+static int
+use_keys(const struct svc *s)
+{
+	char why[KEYS_WHY];
+
+	if (keys_use(s->key, s->broker_key, why) == 0)
+		return 0;
+	log_error("bad_option", LOG_S("option", "--key, --broker-key"), LOG_S("reason", why));
+	return EXIT_NORESTART + 1;
+}
+
 /* 0, or the exit code plus one (so that --help's 0 ends too). */
 static int
 configure(struct svc *s, int argc, char **argv)
@@ -74,7 +90,7 @@ configure(struct svc *s, int argc, char **argv)
 	if (*s->instance)
 		s->log_name = xasprintf("%s/%s", s->spec->name, s->instance);
 	log_init(s->log_name ? s->log_name : s->spec->name, (enum log_level)level);
-	return 0;
+	return use_keys(s);
 }
 
 void

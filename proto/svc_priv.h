@@ -13,7 +13,7 @@ struct svc {
 	size_t ntables;
 	char *log_name;
 
-	const char *bus, *log_level, *instance;
+	const char *bus, *log_level, *instance, *key, *broker_key;
 	int64_t ready_fd, drain_ms, max_pending;
 
 	struct loop *loop;

@@ -127,6 +127,30 @@ topic_match(struct span pattern, struct span topic)
 }
 
 bool
+topic_within(struct span pattern, struct span allowed)
+{
+	struct walk pw, aw;
+	bool first = true;
+
+	walk_init(&pw, pattern);
+	walk_init(&aw, allowed);
+	for (;; first = false) {
+		struct span p = walk_next(&pw), a = walk_next(&aw);
+
+		if (p.p == NULL || a.p == NULL)
+			return p.p == NULL && a.p == NULL;
+		if (is_star(a) || is_rest(a)) {
+			if ((first && is_reserved(p)) || (is_star(a) && is_rest(p)))
+				return false;
+			if (is_rest(a))
+				return true;
+		} else if (!span_eq(p, a)) {
+			return false;
+		}
+	}
+}
+
+bool
 topic_is_durable(struct span t)
 {
 	struct span first = topic_token(t, 0);

@@ -9,6 +9,8 @@ bool topic_is_valid(struct span t);   /* concrete: no wildcard, within the limit
 bool topic_is_pattern(struct span p); /* may hold `*` (one token) and, last, `>` (one or more) */
 /* In first place neither `*` nor `>` matches `sys` or `live`. */
 bool topic_match(struct span pattern, struct span topic);
+/* Whatever `pattern` (which may be a concrete topic) matches, `allowed` matches too. */
+bool topic_within(struct span pattern, struct span allowed);
 /* Not live.>, and not sys.> except sys.dead. */
 bool topic_is_durable(struct span t);
 /* The topic's first token is `sys`. */
