@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -11,19 +13,29 @@
 #include "base/list.h"
 #include "base/log.h"
 
-#define ARMED_MAX 32
+#define HOUR_MS (3600 * 1000)
+
+/* Waking a thread whose processor fell asleep costs more than most messages do.  So before it
+ * blocks the loop looks on for a moment, lets everybody else run meanwhile, and gives that up as
+ * soon as it does not pay: when most waits are longer, or when a turn has much to do anyway. */
+#define SPIN_US 60
+#define SPIN_WORK_US 40 /* a turn of more than this came with many messages */
+#define SPIN_WAKE_US 40 /* what waking itself takes, at most */
+#define SPIN_FULL 256   /* the score of waits that all were short */
+#define SPIN_PAYS 128
 
 /* A socket or an fd in the poll set. */
 struct loop_fd {
 	struct loop *l;
 	struct list node;
-	zmq_pollitem_t item;
+	int fd;
+	short events; /* ZMQ_POLLIN | ZMQ_POLLOUT; 0: paused */
 	loop_fd_fn *fn;
 	loop_fn *sock_fn;
 	zsock_t *sock;
+	void *z; /* its handle; NULL: an fd */
 	void *arg;
 	bool dead;
-	unsigned turns; /* ends of turns still to wait before it may be freed */
 };
 
 struct later {
@@ -37,23 +49,21 @@ struct later_list {
 };
 
 struct loop {
-	zloop_t *z;
 	struct timer_heap timers;
-	/* When zloop will wake us for timers, latest first: a new one is armed only when it is
-	 * sooner than all before it, so the last is the earliest.  None is ever taken back: zloop
-	 * cannot do that safely from every callback, and one that fires for nothing costs nothing.
-	 */
-	int64_t armed[ARMED_MAX];
-	unsigned narmed;
-	bool in_timers;
 	struct later_list later, batch;
-	bool later_armed;
 	struct list live, dead;
+	/* What is polled, and for whom; made anew when `stale`. */
+	struct pollfd *set;
+	struct loop_fd **who;
+	size_t n, cap;
+	bool stale;
 	int wake;
 	struct loop_fd *wake_watch;
 	int64_t now_ms;
+	int64_t work_us; /* of this turn's callbacks */
+	unsigned score;
 	unsigned depth;
-	bool running, stopping;
+	bool stopping;
 	struct log_limit slow_lines;
 	struct loop_stats stats;
 };
@@ -75,6 +85,7 @@ leave(struct loop *l, int64_t began_us, const char *kind, const void *fn)
 	Dl_info where = {0};
 
 	l->depth--;
+	l->work_us += took_us;
 	l->stats.callbacks++;
 	if (took_us > l->stats.max_callback_us)
 		l->stats.max_callback_us = took_us;
@@ -100,80 +111,8 @@ code_of(loop_fn *fn)
 	return p;
 }
 
-static void run_later(struct loop *l);
-
-static int
-verdict(const struct loop *l)
-{
-	return l->stopping ? -1 : 0;
-}
-
-static int
-on_ready(zloop_t *z, zmq_pollitem_t *item, void *arg)
-{
-	struct loop_fd *f = arg;
-	struct loop *l = f->l;
-	const int revents = item->revents & (f->item.events | ZMQ_POLLERR);
-	int64_t began;
-
-	(void)z;
-	/* zloop walks a copy of the poll set: what a timer ended in this turn still comes by. */
-	if (f->dead || f->item.events == 0 || revents == 0)
-		return verdict(l);
-	began = enter(l);
-	if (f->sock) {
-		loop_fn *fn = f->sock_fn;
-
-		fn(f->arg);
-		leave(l, began, "sock", code_of(fn));
-	} else {
-		loop_fd_fn *fn = f->fn;
-		const void *code;
-
-		memcpy(&code, &fn, sizeof code);
-		fn(f->arg, (short)revents);
-		leave(l, began, "fd", code);
-	}
-	run_later(l);
-	return verdict(l);
-}
-
-static void
-watch_start(struct loop_fd *f)
-{
-	if (f->item.events == 0)
-		return;
-	if (zloop_poller(f->l->z, &f->item, on_ready, f) != 0)
-		die(EXIT_AGAIN, "out of memory for a poll item");
-	zloop_poller_set_tolerant(f->l->z, &f->item);
-}
-
-static struct loop_fd *
-watch_new(struct loop *l, zmq_pollitem_t item, void *arg)
-{
-	struct loop_fd *f = xcalloc(1, sizeof *f);
-
-	f->l = l;
-	f->item = item;
-	f->arg = arg;
-	list_push_back(&l->live, &f->node);
-	return f;
-}
-
-static int on_turn_end(zloop_t *z, int timer_id, void *arg);
-
-static void
-arm_later(struct loop *l)
-{
-	if (l->later_armed)
-		return;
-	if (zloop_timer(l->z, 0, 1, on_turn_end, l) == -1)
-		die(EXIT_AGAIN, "out of memory for a timer");
-	l->later_armed = true;
-}
-
 /* After the callback of a socket or fd, and after a run of timers: that is where a turn ends.  What
- * was put off meanwhile waits for zloop to come round, so that sockets get their share. */
+ * was put off meanwhile waits for the next turn, so that sockets get their share. */
 static void
 run_later(struct loop *l)
 {
@@ -196,46 +135,46 @@ run_later(struct loop *l)
 		leave(l, began, "later", code_of(fn));
 	}
 	l->batch.n = 0;
-	if (l->later.n > 0)
-		arm_later(l);
 }
 
+static struct loop_fd *
+watch_new(struct loop *l, int fd, short events, void *arg)
+{
+	struct loop_fd *f = xcalloc(1, sizeof *f);
+
+	f->l = l;
+	f->fd = fd;
+	f->events = events;
+	f->arg = arg;
+	list_push_back(&l->live, &f->node);
+	l->stale = true;
+	return f;
+}
+
+/* Freed when the poll set is made anew: a turn may still come by it. */
 static void
 watch_end(struct loop_fd *f)
 {
-	struct loop *l = f->l;
-
-	zloop_poller_end(l->z, &f->item);
-	list_remove(&f->node);
-	if (!l->running) {
-		free(f);
-		return;
-	}
 	f->dead = true;
-	f->turns = 2;
-	list_push_back(&l->dead, &f->node);
-	arm_later(l);
+	f->l->stale = true;
+	list_remove(&f->node);
+	list_push_back(&f->l->dead, &f->node);
 }
 
 struct loop_fd *
 loop_fd(struct loop *l, int fd, short events, loop_fd_fn *fn, void *arg)
 {
-	struct loop_fd *f = watch_new(l, (zmq_pollitem_t){.fd = fd, .events = events}, arg);
+	struct loop_fd *f = watch_new(l, fd, events, arg);
 
 	f->fn = fn;
-	watch_start(f);
 	return f;
 }
 
 void
 loop_fd_events(struct loop_fd *f, short events)
 {
-	if (f->item.events == events)
-		return;
-	if (f->item.events != 0)
-		zloop_poller_end(f->l->z, &f->item);
-	f->item.events = events;
-	watch_start(f);
+	f->l->stale |= f->events != events;
+	f->events = events;
 }
 
 void
@@ -248,12 +187,17 @@ loop_fd_end(struct loop_fd *f)
 int
 loop_sock(struct loop *l, zsock_t *s, loop_fn *fn, void *arg)
 {
-	zmq_pollitem_t item = {.socket = zsock_resolve(s), .events = ZMQ_POLLIN};
-	struct loop_fd *f = watch_new(l, item, arg);
+	void *z = zsock_resolve(s);
+	size_t size = sizeof(int);
+	struct loop_fd *f;
+	int fd;
 
+	if (zmq_getsockopt(z, ZMQ_FD, &fd, &size) != 0)
+		die(EXIT_AGAIN, "no fd of a socket: %s", zmq_strerror(zmq_errno()));
+	f = watch_new(l, fd, ZMQ_POLLIN, arg);
 	f->sock = s;
+	f->z = z;
 	f->sock_fn = fn;
-	watch_start(f);
 	return 0;
 }
 
@@ -270,62 +214,10 @@ loop_sock_end(struct loop *l, zsock_t *s)
 	}
 }
 
-static int on_timer(zloop_t *z, int timer_id, void *arg);
-
-static void
-arm_timers(struct loop *l)
-{
-	int64_t at = timer_next(&l->timers), delay;
-
-	if (at == INT64_MAX || l->in_timers)
-		return;
-	if (l->narmed > 0 && l->armed[l->narmed - 1] <= at)
-		return;
-	delay = at - clock_mono_ms();
-	if (delay > 3600 * 1000)
-		delay = 3600 * 1000;
-	if (zloop_timer(l->z, delay > 0 ? (size_t)delay : 0, 1, on_timer, l) == -1)
-		die(EXIT_AGAIN, "out of memory for a timer");
-	if (l->narmed == ARMED_MAX)
-		memmove(l->armed, l->armed + 1, --l->narmed * sizeof *l->armed);
-	l->armed[l->narmed++] = at;
-}
-
-static int
-on_timer(zloop_t *z, int timer_id, void *arg)
-{
-	struct loop *l = arg;
-	int64_t now = clock_mono_ms();
-	size_t most = l->timers.n; /* a timer that sets itself to now must not hold the turn */
-	struct timer *t;
-
-	(void)z;
-	(void)timer_id;
-	while (l->narmed > 0 && l->armed[l->narmed - 1] <= now)
-		l->narmed--;
-	l->in_timers = true;
-	while (most-- > 0 && !l->stopping && (t = timer_pop(&l->timers, now)) != NULL) {
-		void (*fn)(struct timer *) = t->fn;
-		int64_t began = enter(l);
-		const void *code;
-
-		memcpy(&code, &fn, sizeof code);
-		if (now - t->at_ms > l->stats.max_late_ms)
-			l->stats.max_late_ms = now - t->at_ms;
-		fn(t);
-		leave(l, began, "timer", code);
-	}
-	l->in_timers = false;
-	run_later(l);
-	arm_timers(l);
-	return verdict(l);
-}
-
 void
 loop_timer(struct loop *l, struct timer *t, int64_t at_ms)
 {
 	timer_set(&l->timers, t, at_ms);
-	arm_timers(l);
 }
 
 void
@@ -344,8 +236,6 @@ loop_later(struct loop *l, loop_fn *fn, void *arg)
 		q->v = xrealloc(q->v, q->cap * sizeof *q->v);
 	}
 	q->v[q->n++] = (struct later){fn, arg};
-	if (l->depth == 0)
-		arm_later(l);
 }
 
 void
@@ -359,35 +249,6 @@ loop_later_cancel(struct loop *l, void *arg)
 		if (l->batch.v[i].arg == arg)
 			l->batch.v[i].fn = NULL;
 	}
-}
-
-/* Freed only when zloop has surely made its poll set anew. */
-static void
-reap(struct loop *l)
-{
-	struct loop_fd *f;
-
-	LIST_EACH (f, &l->dead, struct loop_fd, node) {
-		if (--f->turns == 0) {
-			list_remove(&f->node);
-			free(f);
-		}
-	}
-	if (!list_empty(&l->dead))
-		arm_later(l);
-}
-
-static int
-on_turn_end(zloop_t *z, int timer_id, void *arg)
-{
-	struct loop *l = arg;
-
-	(void)z;
-	(void)timer_id;
-	l->later_armed = false;
-	run_later(l);
-	reap(l);
-	return verdict(l);
 }
 
 static void
@@ -408,11 +269,9 @@ loop_new(void)
 
 	list_init(&l->live);
 	list_init(&l->dead);
-	l->z = zloop_new();
 	l->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (l->z == NULL || l->wake == -1)
+	if (l->wake == -1)
 		die(EXIT_AGAIN, "no event loop: %s", strerror(errno));
-	zloop_set_nonstop(l->z, true);
 	l->wake_watch = loop_fd(l, l->wake, ZMQ_POLLIN, on_wake, l);
 	return l;
 }
@@ -433,25 +292,211 @@ loop_free(struct loop *l)
 		return;
 	free_watches(&l->live);
 	free_watches(&l->dead);
-	zloop_destroy(&l->z);
 	timer_heap_fini(&l->timers);
+	free(l->set);
+	free(l->who);
 	free(l->later.v);
 	free(l->batch.v);
 	(void)close(l->wake);
 	free(l);
 }
 
+/* ---- a turn ---- */
+
+static void
+make_set(struct loop *l)
+{
+	struct loop_fd *f;
+
+	free_watches(&l->dead);
+	l->n = 0;
+	LIST_EACH (f, &l->live, struct loop_fd, node) {
+		short events = (short)((f->events & ZMQ_POLLIN ? POLLIN : 0) |
+				       (f->events & ZMQ_POLLOUT ? POLLOUT : 0));
+
+		if (f->events == 0)
+			continue;
+		if (l->n == l->cap) {
+			l->cap = l->cap ? l->cap * 2 : 8;
+			l->set = xrealloc(l->set, l->cap * sizeof *l->set);
+			l->who = xrealloc(l->who, l->cap * sizeof(struct loop_fd *));
+		}
+		l->set[l->n] = (struct pollfd){.fd = f->fd, .events = events};
+		l->who[l->n++] = f;
+	}
+	l->stale = false;
+}
+
+/* Its fd only tells that something may have changed; this is what counts. */
+static bool
+can_read(struct loop *l, void *z)
+{
+	int events = 0;
+	size_t size = sizeof events;
+
+	if (zmq_getsockopt(z, ZMQ_EVENTS, &events, &size) != 0) {
+		l->stopping |= zmq_errno() == ETERM;
+		return false;
+	}
+	return (events & ZMQ_POLLIN) != 0;
+}
+
+/* Any socket that was used since may have taken the signal of its fd with it, so all are asked. */
+static bool
+any_can_read(struct loop *l)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < l->n && !any; i++)
+		any = l->who[i]->z != NULL && can_read(l, l->who[i]->z);
+	return any;
+}
+
+static int
+look(struct loop *l, int wait_ms)
+{
+	int rc = poll(l->set, l->n, wait_ms);
+
+	if (rc == -1 && errno != EINTR)
+		die(EXIT_AGAIN, "poll: %s", strerror(errno));
+	if (rc <= 0) {
+		for (size_t i = 0; i < l->n; i++)
+			l->set[i].revents = 0;
+	}
+	return rc;
+}
+
+static int
+wait_ms(const struct loop *l)
+{
+	int64_t at = timer_next(&l->timers), ms;
+
+	if (l->later.n > 0 || l->stopping)
+		return 0;
+	if (at == INT64_MAX)
+		return HOUR_MS;
+	ms = at - clock_mono_ms();
+	return ms <= 0 ? 0 : ms < HOUR_MS ? (int)ms : HOUR_MS;
+}
+
+static void
+note_wait(struct loop *l, bool was_short)
+{
+	l->score -= l->score / 8;
+	l->score += was_short ? SPIN_FULL / 8 : 0;
+}
+
+/* Nothing is ready: wait for what comes, at first awake. */
+static void
+wait_for_more(struct loop *l, int ms)
+{
+	int64_t began = clock_mono_us(), now = began;
+	bool spin = l->score >= SPIN_PAYS && l->work_us < SPIN_WORK_US;
+
+	while (spin && now - began < SPIN_US) {
+		(void)sched_yield();
+		if (look(l, 0) != 0) {
+			note_wait(l, true);
+			return;
+		}
+		now = clock_mono_us();
+	}
+	(void)look(l, ms);
+	note_wait(l, clock_mono_us() - began < SPIN_US + SPIN_WAKE_US);
+}
+
+static short
+zmq_events(short revents)
+{
+	return (short)((revents & POLLIN ? ZMQ_POLLIN : 0) | (revents & POLLOUT ? ZMQ_POLLOUT : 0) |
+		       (revents & ~(POLLIN | POLLOUT) ? ZMQ_POLLERR : 0));
+}
+
+static void
+call(struct loop *l, struct loop_fd *f, short revents)
+{
+	int64_t began;
+
+	if (f->z != NULL) {
+		loop_fn *fn = f->sock_fn;
+
+		if (!can_read(l, f->z))
+			return;
+		began = enter(l);
+		fn(f->arg);
+		leave(l, began, "sock", code_of(fn));
+	} else {
+		loop_fd_fn *fn = f->fn;
+		const void *code;
+
+		revents = (short)(zmq_events(revents) & (f->events | ZMQ_POLLERR));
+		if (revents == 0)
+			return;
+		memcpy(&code, &fn, sizeof code);
+		began = enter(l);
+		fn(f->arg, revents);
+		leave(l, began, "fd", code);
+	}
+	run_later(l);
+}
+
+static void
+run_timers(struct loop *l)
+{
+	size_t most = l->timers.n; /* a timer that sets itself to now must not hold the turn */
+	int64_t now;
+	struct timer *t;
+
+	if (most == 0)
+		return;
+	now = clock_mono_ms();
+	while (most-- > 0 && !l->stopping && (t = timer_pop(&l->timers, now)) != NULL) {
+		void (*fn)(struct timer *) = t->fn;
+		int64_t began = enter(l);
+		const void *code;
+
+		memcpy(&code, &fn, sizeof code);
+		if (now - t->at_ms > l->stats.max_late_ms)
+			l->stats.max_late_ms = now - t->at_ms;
+		fn(t);
+		leave(l, began, "timer", code);
+	}
+}
+
+static void
+turn(struct loop *l)
+{
+	int ms;
+	bool ready;
+
+	if (l->stale)
+		make_set(l);
+	ms = wait_ms(l);
+	ready = any_can_read(l);
+	if (ready || ms == 0) {
+		(void)look(l, 0);
+	} else {
+		wait_for_more(l, ms);
+	}
+	l->work_us = 0;
+	run_timers(l);
+	run_later(l);
+	/* What a callback ends or begins to watch changes the set for the next turn only. */
+	for (size_t i = 0; i < l->n && !l->stopping; i++) {
+		struct loop_fd *f = l->who[i];
+
+		if (!f->dead && f->events != 0 &&
+		    (l->set[i].revents != 0 || (ready && f->z != NULL)))
+			call(l, f, l->set[i].revents);
+	}
+}
+
 int
 loop_run(struct loop *l)
 {
-	l->running = true;
-	/* zloop ends by itself only when a signal interrupts its poll, or the context is gone. */
-	while (!l->stopping) {
-		if (zloop_start(l->z) == 0 && zmq_errno() == ETERM)
-			break;
-	}
+	while (!l->stopping)
+		turn(l);
 	run_later(l);
-	l->running = false;
 	l->stopping = false;
 	return 0;
 }

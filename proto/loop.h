@@ -1,7 +1,7 @@
 #ifndef PROTO_LOOP_H
 #define PROTO_LOOP_H
-/* One event loop a thread: czmq's zloop with deadlines in a heap, file descriptors whose interest
- * can change, and work put off to the end of the turn.  Callbacks must not block; one over 20 ms is
+/* One event loop a thread: ZeroMQ sockets, deadlines in a heap, file descriptors whose interest can
+ * change, and work put off to the end of the turn.  Callbacks must not block; one over 20 ms is
  * logged as evt=slow_callback. */
 #include <czmq.h>
 #include "base/timer.h"
