@@ -42,7 +42,7 @@ groups_find(const struct broker *b, struct span name)
 struct group *
 groups_core_new(struct owed_group *g, uint64_t next)
 {
-	struct group_ops ops = {groups_feed_deliver, groups_save_dead, groups_feed_drop, g};
+	struct group_ops ops = {groups_feed_deliver, groups_dead_save, groups_feed_drop, g};
 	struct group_conf conf = groups_settings_conf(g);
 
 	return group_new(&ops, &conf, next);
@@ -139,7 +139,7 @@ groups_free(struct broker *b)
 {
 	struct owed_group *g, *tmp;
 
-	groups_save_free(b);
+	groups_dead_free(b);
 	loop_timer_clear(b->loop, &b->groups.save_timer);
 	HASH_ITER (hh, b->groups.all, g, tmp) {
 		groups_remove(g);

@@ -162,6 +162,7 @@ groups_tick(struct broker *b)
 		if (!group_is_live(g->core) && group_wants(g->core))
 			groups_busy(g);
 	}
+	groups_dead_tick(b);
 	groups_save_tick(b);
 }
 

@@ -17,11 +17,14 @@ void groups_feed_drop(void *arg, void *frame);
 void groups_feed_count(struct owed_group *g, uint64_t from, uint64_t to);
 
 /* groups_save.c */
-void groups_save_dead(void *arg, const struct group_item *it, struct span reason);
 void groups_save_soon(struct owed_group *g);
 void groups_save_turn(struct broker *b);
 void groups_save_tick(struct broker *b);
-void groups_save_free(struct broker *b);
+
+/* groups_dead.c */
+void groups_dead_save(void *arg, const struct group_item *it, struct span reason);
+void groups_dead_tick(struct broker *b); /* what the disk had no room for */
+void groups_dead_free(struct broker *b);
 
 /* groups_settings.c */
 void groups_settings_put(const struct group_settings *s, struct buf *out);

@@ -1,15 +1,9 @@
-/* What of a group goes to disk: its state, and its dead letters. */
+/* What of a group goes to disk: its state. */
 #include "broker/groups_impl.h"
 
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/die.h"
-#include "base/log.h"
-#include "base/uuid.h"
-#include "broker/pub.h"
-#include "proto/digest.h"
-#include "proto/mp.h"
 
 #define SAVE_IDLE_MS 20    /* without other work for the journal */
 #define SAVE_EVERY_MS 5    /* one group, with other work */
@@ -106,134 +100,6 @@ groups_close(struct broker *b)
 	}
 }
 
-/* ---- dead letters ---- */
-
-struct burial {
-	struct job job;
-	struct list node; /* groups->dead_again */
-	struct rec *rec;
-	char name[LIMIT_GROUP + 1];
-	char reason[LIMIT_REASON + 1];
-};
-
-static void
-burial_free(struct burial *u)
-{
-	list_remove(&u->node);
-	rec_drop(u->rec);
-	free(u);
-}
-
-static void
-on_buried(struct broker *b, struct job *j)
-{
-	struct burial *u = LIST_ITEM(j, struct burial, job);
-	struct owed_group *g = groups_find(b, span_str(u->name));
-
-	if (g == NULL || g->core == NULL) {
-		burial_free(u);
-	} else if (j->op.err == ERR_OK) {
-		group_dead_done(g->core, u->rec->seq);
-		groups_busy(g);
-		burial_free(u);
-	} else {
-		/* The disk is full (tried again each second), or the journal failed for good. */
-		list_push_back(&b->groups.dead_again, &u->node);
-	}
-}
-
-static void
-put_dead(const struct burial *u, struct buf *out)
-{
-	const struct rec *r = u->rec;
-	char at[25];
-
-	mp_put_map(out, r->key.p ? 8 : 7);
-	mp_put_cstr(out, "group");
-	mp_put_cstr(out, u->name);
-	mp_put_cstr(out, "seq");
-	mp_put_u64(out, r->seq);
-	mp_put_cstr(out, "id");
-	mp_put_bin(out, span_of(r->id, 16));
-	mp_put_cstr(out, "topic");
-	mp_put_str(out, r->topic);
-	if (r->key.p != NULL) {
-		mp_put_cstr(out, "key");
-		mp_put_str(out, r->key);
-	}
-	mp_put_cstr(out, "reason");
-	mp_put_cstr(out, u->reason);
-	mp_put_cstr(out, "tries");
-	mp_put_u64(out, u->job.op.u.dead.tries);
-	mp_put_cstr(out, "at");
-	mp_put_cstr(out, clock_rfc3339(clock_real_ms(), at));
-}
-
-/* sys.dead, in the same transaction; the same death is announced under the same id. */
-static void
-announce(struct broker *b, const struct burial *u)
-{
-	uint8_t digest[DIGEST_BYTES], id[16];
-	const struct rec *r = u->rec;
-	struct span root = {NULL, 0};
-	struct buf body;
-	struct env e;
-
-	if (span_is(r->topic, "sys.dead")) {
-		b->drops[DROP_DEAD_UNANNOUNCED]++; /* or one failing reader of sys.dead would feed
-						      itself */
-		return;
-	}
-	digest_parts(digest,
-	    (struct span[]){span_str("sys.dead"), span_str(u->name),
-		span_of(&r->seq, sizeof(r->seq)),
-		span_of(&u->job.op.u.dead.tries, sizeof(uint32_t))},
-	    4);
-	uuid_v8(id, digest);
-	if (env_decode(&e, rec_frame(r), false, NULL) == ERR_OK)
-		root = env_s(&e, ENV_M_ROOT);
-	buf_init(&body, LIMIT_HEADER);
-	put_dead(u, &body);
-	pub_own(b, "sys.dead", id, root.p ? root.p : r->id, buf_span(&body));
-	buf_fini(&body);
-}
-
-static void
-submit_dead(struct broker *b, struct burial *u)
-{
-	broker_submit(b, &u->job);
-	announce(b, u);
-}
-
-void
-groups_save_dead(void *arg, const struct group_item *it, struct span reason)
-{
-	struct owed_group *g = arg;
-	struct burial *u = xcalloc(1, sizeof(*u));
-	struct journal_op *op = &u->job.op;
-
-	list_init(&u->node);
-	u->rec = rec_hold(it->frame);
-	memcpy(u->name, g->name, sizeof(u->name));
-	if (reason.n > LIMIT_REASON)
-		reason.n = LIMIT_REASON;
-	memcpy(u->reason, reason.p, reason.n);
-	op->kind = JOURNAL_DEAD;
-	op->u.dead.group = span_str(u->name);
-	op->u.dead.topic = u->rec->topic;
-	op->u.dead.reason = span_str(u->reason);
-	op->u.dead.frame = rec_frame(u->rec);
-	op->u.dead.key = u->rec->key;
-	memcpy(op->u.dead.id, u->rec->id, 16);
-	op->u.dead.seq = it->seq;
-	op->u.dead.tries = it->try_no;
-	u->job.done = on_buried;
-	log_warn("dead_letter", LOG_S("group", g->name), LOG_U("seq", it->seq),
-	    LOG_ID("id", u->rec->id), LOG_B("topic", u->rec->topic), LOG_S("reason", u->reason),
-	    LOG_U("tries", it->try_no));
-	submit_dead(g->b, u);
-}
-
 /* Nothing changed but the head: its count of what it owes, and what retention may take, lag behind.
  */
 static bool
@@ -248,26 +114,8 @@ is_behind(const struct owed_group *g)
 void
 groups_save_tick(struct broker *b)
 {
-	struct burial *u;
-
-	LIST_EACH (u, &b->groups.dead_again, struct burial, node) {
-		if (journal_failed(b->journal))
-			break;
-		list_remove(&u->node);
-		b->groups.dead_retries++;
-		submit_dead(b, u);
-	}
 	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
 		if (g->core != NULL && is_behind(g))
 			groups_save_soon(g);
 	}
-}
-
-void
-groups_save_free(struct broker *b)
-{
-	struct burial *u;
-
-	LIST_EACH (u, &b->groups.dead_again, struct burial, node)
-		burial_free(u);
 }

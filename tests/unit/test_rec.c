@@ -46,6 +46,12 @@ copies(void)
 	back = rec_of_row(&pool, &row);
 	CHECK(back && back->seq == 9 && back->at_ms == 3 &&
 	      span_eq(rec_frame(back), rec_frame(r)) && span_is(back->key, "k"));
+	CHECK(back->only == NULL && back->exp_ms == 0 && span_eq(back->root, span_of(r->id, 16)));
+	rec_drop(back);
+	row.only = span_str("g");
+	row.exp_ms = 78; /* the row's counts, not the frame's */
+	back = rec_of_row(&pool, &row);
+	CHECK(back && back->only && strcmp(back->only, "g") == 0 && back->exp_ms == 78);
 	row.frame = span_of("\xc1", 1);
 	CHECK(rec_of_row(&pool, &row) == NULL);
 	CHECK(rec_hold(r) == r);
