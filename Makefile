@@ -79,7 +79,8 @@ BSRC  := $(foreach b,$(wildcard bench/*.c),$(if $(call have,$(PKGS_$(b:.c=))),$(
 BLIB  := $(wildcard bench/lib/*.c)
 BBIN  := $(patsubst bench/%.c,$(O)/bench/%,$(BSRC))
 FUZZ := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
-DIRS := $(LIBDIRS) $(SHARED) $(PROGS) $(PLUGINS)
+CLIENTC := clients/c
+DIRS := $(LIBDIRS) $(SHARED) $(PROGS) $(PLUGINS) $(CLIENTC)
 SRC  := $(foreach d,$(DIRS),$(call src,$(d)))
 HDR  := $(foreach d,$(DIRS),$(wildcard $(d)/*.h))
 
@@ -111,6 +112,28 @@ $(LIB): $(call obj,$(foreach d,$(LIBDIRS),$(call src,$(d))))
 $(SHAREDA): $(call obj,$(foreach d,$(SHARED),$(call src,$(d))))
 	$(note) "  AR   $@"
 	@rm -f $@ && $(AR) rcs $@ $^
+
+# The library of users' programs: the house's own names stay inside, only taxi_* goes out.  The .a
+# is one object, so that a user's log_write or die does not meet ours.
+SOVER  := $(firstword $(subst ., ,$(VERSION)))
+PICOBJ := $(patsubst $(O)/%,$(O)/pic/%,$(call obj,$(foreach d,$(LIBDIRS) $(CLIENTC),$(call src,$(d)))))
+CLIENTLIBS := $(O)/lib/libtaxiway.a $(O)/lib/libtaxiway.so.$(SOVER)
+$(O)/pic/%.o: %.c Makefile VERSION
+	@mkdir -p $(@D)
+	$(note) "  CC   $< (pic)"
+	@$(CC) $(CPPFLAGS) $(filter-out -fPIE,$(CFLAGS)) -fPIC -MMD -MP -c -o $@ $<
+$(O)/lib/libtaxiway.a: $(PICOBJ)
+	@mkdir -p $(@D)
+	$(note) "  AR   $@"
+	@ld -r -o $(O)/lib/taxiway.o $^ && objcopy -w --keep-global-symbol='taxi_*' $(O)/lib/taxiway.o
+	@rm -f $@ && $(AR) rcs $@ $(O)/lib/taxiway.o
+$(O)/lib/libtaxiway.so.$(SOVER): $(PICOBJ) $(CLIENTC)/taxiway.map
+	@mkdir -p $(@D)
+	$(note) "  LD   $@"
+	@$(CC) $(filter-out -pie,$(LDFLAGS)) -shared -Wl,-soname,$(@F) -Wl,--version-script,$(CLIENTC)/taxiway.map \
+		$(if $(SAN),,-Wl,-z,defs) -o $@ $(PICOBJ) $(LIBS)
+	@ln -sf $(@F) $(O)/lib/libtaxiway.so
+clientlibs: $(CLIENTLIBS)
 
 usesshared = $(if $(filter services/%,$(1)),$(SHAREDA))
 linklibs   = $(LIBS) $(if $(PKGS_$(1)),$(call libs,$(PKGS_$(1)))) $(if $(filter services/%,$(1)),$(LIBS_SHARED))
@@ -148,14 +171,15 @@ $(O)/bin/$(notdir $(1))-$(notdir $(patsubst %/,%,$(dir $(1)))): $(1)
 endef
 $(foreach s,$(SCRIPTED),$(eval $(call scripted,$(s))))
 
-# Examples link the client library alone, as a user's program would.
+# An example links the users' library and nothing else.
 define single
-$(O)/bin/$(basename $(notdir $(1))): $(call obj,$(1)) $(LIB)
+$(O)/bin/$(basename $(notdir $(1))): $(call obj,$(1)) $(O)/lib/libtaxiway.a
 	@mkdir -p $$(@D)
 	$(note) "  LD   $$@"
 	@$(CC) $(LDFLAGS) -o $$@ $$^ $(LIBS)
 endef
 $(foreach x,$(XSRC),$(eval $(call single,$(x))))
+$(call obj,$(wildcard examples/*.c)): CPPFLAGS += -I$(CLIENTC)
 examples: $(foreach x,$(wildcard examples/*.c),$(O)/bin/$(basename $(notdir $(x))))
 $(BBIN): $(O)/bench/%: $(O)/bench/%.o $(call obj,$(BLIB)) $(LIB)
 	$(note) "  LD   $@"
@@ -205,6 +229,23 @@ bench:
 	$(MAKE) -s BUILD=release all benches
 	bench/run.py --build build/release --write docs/benchmarks.md $(BENCH)
 
+# make install [PREFIX=/usr/local] [DESTDIR=…] [BUILD=release]: for who builds programs on the bus.
+PREFIX ?= /usr/local
+to = $(DESTDIR)$(PREFIX)
+install: all clientlibs
+	install -d $(to)/bin $(to)/include $(to)/lib/pkgconfig $(to)/share/doc/taxiway/examples
+	install -m 755 $(BINS) $(to)/bin
+	install -m 644 $(CLIENTC)/taxiway.h $(to)/include
+	install -m 644 $(O)/lib/libtaxiway.a $(to)/lib
+	install -m 755 $(O)/lib/libtaxiway.so.$(SOVER) $(to)/lib/libtaxiway.so.$(VERSION)
+	ln -sf libtaxiway.so.$(VERSION) $(to)/lib/libtaxiway.so.$(SOVER)
+	ln -sf libtaxiway.so.$(SOVER) $(to)/lib/libtaxiway.so
+	sed 's|@prefix@|$(PREFIX)|; s|@version@|$(VERSION)|; s|@requires@|$(PKGS)|' $(CLIENTC)/taxiway.pc.in >$(to)/lib/pkgconfig/taxiway.pc
+	cp examples/* clients/python/taxiway.py clients/node/taxiway.mjs proto/PROTOCOL.md $(to)/share/doc/taxiway/examples
+	$(if $(wildcard docs/taxi.1),install -D -m 644 docs/taxi.1 $(to)/share/man/man1/taxi.1)
+	if $(O)/bin/taxi completion bash >$(O)/taxi.bash 2>/dev/null; then \
+		install -D -m 644 $(O)/taxi.bash $(to)/share/bash-completion/completions/taxi; fi
+
 headers:
 	@for h in $(HDR); do $(CC) $(CPPFLAGS) -std=c11 -fsyntax-only -x c -include $$h /dev/null || exit 1; done; echo "headers ok: $(words $(HDR))"
 compile_commands.json: Makefile $(SRC) $(TSRC)
@@ -225,7 +266,7 @@ format:
 
 clean: ; rm -rf build compile_commands.json
 print-%: ; @echo $($*)
-.PHONY: all check units hand examples benches fuzz fuzzers chaos bench headers lint analyze format clean
+.PHONY: all install clientlibs check units hand examples benches fuzz fuzzers chaos bench headers lint analyze format clean
 .DELETE_ON_ERROR:
 .SECONDARY:
--include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC) $(wildcard tests/chaos/*.c)))
+-include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC) $(wildcard tests/chaos/*.c))) $(PICOBJ:.o=.d)

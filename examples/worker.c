@@ -1,59 +1,65 @@
-/* A worker for OT-2 triggers in C.  Its ids depend on the trigger alone: the broker knows a repeat. */
-#include "base/uuid.h"
-#include "proto/json.h"
-#include "proto/svc.h"
+/* A worker for OT-2 triggers.  cc worker.c $(pkg-config --cflags --libs taxiway); put your robot
+ * where `work` is.  Its ids depend on the trigger alone: the broker knows a repeat. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <taxiway.h>
+
+static struct taxi *bus;
 
 static void
-stored(void *m, const struct env *e)
+on_signal(int signo)
 {
-	e->verb == ENV_OK ? worker_ack(m) : worker_nak(m, -1, "the results were not stored");
+	(void)signo;
+	taxi_stop(bus);
 }
 
 static void
-put(struct buf *batch, struct worker_msg *m, uint8_t step, const char *topic, const char *json)
+stored(void *m, const struct taxi_answer *a)
 {
-	struct buf body = {.max = LIMIT_FRAME};
-	struct env e;
-
-	env_init(&e, ENV_PUB, span_str(topic), m->env.id);
-	e.id[15] ^= step;
-	worker_inherit(m, &e);
-	batch->failed |= json_to_mp(span_str(json), &body, NULL) != 0;
-	e.body = buf_span(&body);
-	batch->failed |= env_put_item(&e, batch) != ERR_OK;
-	buf_fini(&body);
+	taxi_answer_code(a) == TAXI_OK ? taxi_ack(m) : taxi_nak(m, -1, taxi_answer_text(a));
 }
 
 static void
-work(void *svc, struct worker_msg *m)
+work(void *arg, struct taxi_msg *m)
 {
-	char uuid[UUID_TEXT + 1], topic[64], json[512];
-	struct buf b = {.max = LIMIT_FRAME};
-	struct env e;
+	char uuid[40], topic[64], rows[256], done[256];
+	const uint8_t *id = taxi_msg_id(m);
+	uint8_t ids[2][16];
 
-	snprintf(topic, sizeof topic, "status.%s", uuid_text(m->env.id, uuid));
-	buf_putc(&b, (char)0x92); /* msgpack: an array of two */
-	snprintf(json, sizeof json, "{\"uuid\":\"%s\",\"rows\":[{\"data\":{\"od\":0.42}}]}", uuid);
-	put(&b, m, 1, "rows.in", json);
-	snprintf(json, sizeof json, "{\"uuid\":\"%s\",\"status\":\"succeeded\",\"by\":\"example-c\"}", uuid);
-	put(&b, m, 2, topic, json);
-	env_init(&e, ENV_BATCH, span_str(""), NULL);
-	e.body = buf_span(&b);
-	if (b.failed || client_call(svc_client(svc), &e, 20000, stored, m) != ERR_OK)
-		worker_nak(m, -1, "the results could not be sent");
-	buf_fini(&b);
-}
-
-static int
-start(void *ours, struct svc *s)
-{
-	return worker_sub(svc_worker(s), &(struct worker_sub_spec){
-	    .pattern = ours, .group = "example-c", .msg = work, .arg = s}) == NULL;
+	(void)arg;
+	for (int i = 0, at = 0; i < 16; i++)
+		at += snprintf(
+		    uuid + at, 4, "%s%02x", i >= 4 && i <= 10 && i % 2 == 0 ? "-" : "", id[i]);
+	for (int i = 0; i < 2; i++) {
+		memcpy(ids[i], id, 16);
+		ids[i][15] ^= (uint8_t)(i + 1);
+	}
+	snprintf(topic, sizeof topic, "status.%s", uuid);
+	snprintf(rows, sizeof rows, "{\"uuid\":\"%s\",\"rows\":[{\"data\":{\"od\":0.42}}]}", uuid);
+	snprintf(done, sizeof done,
+	    "{\"uuid\":\"%s\",\"status\":\"succeeded\",\"by\":\"example-c\"}", uuid);
+	const struct taxi_pub batch[] = {
+	    {.topic = "rows.in", .json = rows, .id = ids[0], .because = m},
+	    {.topic = topic, .json = done, .id = ids[1], .because = m},
+	};
+	if (taxi_batch_async(bus, &(struct taxi_items){.v = batch, .n = 2}, 20000, stored, m) !=
+	    TAXI_OK)
+		taxi_nak(m, -1, "the results could not be sent");
 }
 
 int
-main(int argc, char **argv)
+main(void)
 {
-	return svc_main(argc, argv, &(struct svc_spec){.name = "example-c", .start = start},
-	    (char[]){"trigger.OT-2.v1alpha1.>"});
+	bus = taxi_open(&(struct taxi_options){.name = "example-c", .log = "info"});
+	if (bus == NULL)
+		return 100;
+	sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_signal}, NULL);
+	taxi_subscribe(
+	    bus, &(struct taxi_sub_options){
+		     .pattern = "trigger.OT-2.v1alpha1.>", .group = "example-c", .msg = work});
+	taxi_run(bus);
+	taxi_drain(bus, 10000);
+	taxi_close(bus);
+	return 0;
 }
