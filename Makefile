@@ -220,9 +220,14 @@ run-fuzz_%: build/fuzz/fuzz_%
 	@cd build/fuzz && ./fuzz_$* -max_total_time=$(or $(FUZZ_SECS),20) -max_len=4096 -verbosity=0 \
 		../corpus/fuzz_$* $(CURDIR)/tests/fuzz/corpus/fuzz_$* && echo "fuzz ok: $*"
 
-# Real kills on a whole installation; long by name: make chaos ROUNDS=1000 ROWS=5000000 [SEED=…]
-chaos:
-	tests/chaos/chaos.py --rounds $(or $(ROUNDS),10) --rows $(or $(ROWS),100000) $(if $(SEED),--seed $(SEED))
+# Real kills: many short rounds on a small set-up, a few on a whole installation.  Long by name:
+#   make chaos ROUNDS=1000 [SEED=…]   make chaos-house ROUNDS=1000 ROWS=5000000 [SEED=…]
+chaos: $(O)/bin/broker $(O)/bin/edge-http hand
+	TAXI_BIN=$(O)/bin tests/chaos/chaos.py --rounds $(or $(ROUNDS),25) $(if $(SEED),--seed $(SEED))
+chaos-prove: $(O)/bin/broker $(O)/bin/edge-http hand
+	TAXI_BIN=$(O)/bin tests/chaos/chaos.py --prove --rounds $(or $(ROUNDS),25) $(if $(SEED),--seed $(SEED))
+chaos-house:
+	tests/chaos/house.py --rounds $(or $(ROUNDS),10) --rows $(or $(ROWS),100000) $(if $(SEED),--seed $(SEED))
 
 # Side by side with its peers, in one run (bench/run.py --help): make bench [BENCH="--runs 5 --ms 1500"]
 bench:
@@ -266,7 +271,7 @@ format:
 
 clean: ; rm -rf build compile_commands.json
 print-%: ; @echo $($*)
-.PHONY: all install clientlibs check units hand examples benches fuzz fuzzers chaos bench headers lint analyze format clean
+.PHONY: all install clientlibs check units hand examples benches fuzz fuzzers chaos chaos-prove chaos-house bench headers lint analyze format clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC) $(wildcard tests/chaos/*.c))) $(PICOBJ:.o=.d)

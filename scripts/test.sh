@@ -42,9 +42,10 @@ for s in "$@"; do
 		TAXI_BIN=build/asan/bin TAXI_SLOW=3 py -n 4 tests/interop tests/system
 		;;
 	chaos)
-		step 'chaos, a short round on the release build'
-		mk BUILD=release all
-		make -s chaos ROUNDS="${ROUNDS:-10}"
+		step 'chaos on the release build: that the verdict can be no, a short bout, a whole installation'
+		mk BUILD=release all hand
+		make -s BUILD=release chaos-prove ROUNDS="${ROUNDS:-25}"
+		make -s chaos-house
 		;;
 	up)
 		step 'up.sh from nothing, twice'
