@@ -31,6 +31,7 @@ struct worker_sub_spec {
 	bool serve;          /* requests */
 	const char *from;    /* "new" (default) or "all"; counts when the group is created */
 	int64_t from_seq;    /* > 0: instead of `from` */
+	int64_t from_time_ms; /* > 0: instead of both: what was stored from then on (unix ms) */
 	int64_t ack_ms;      /* 0: DEFAULT_ACK_MS */
 	int64_t tries;       /* 0: DEFAULT_TRIES */
 	unsigned credit;     /* 0: DEFAULT_CREDIT */

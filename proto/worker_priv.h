@@ -21,7 +21,7 @@ struct worker_sub {
 	struct list node;
 	char *pattern, *group, *from;
 	bool serve;
-	int64_t from_seq, ack_ms, tries;
+	int64_t from_seq, from_time_ms, ack_ms, tries;
 	unsigned credit;
 	size_t credit_bytes;
 	uint8_t *desc;

@@ -85,10 +85,10 @@ on_answer(void *arg, const struct env *e)
 static void
 put_from(const struct worker_sub *s, struct buf *out)
 {
-	if (s->from_seq > 0) {
+	if (s->from_seq > 0 || s->from_time_ms > 0) {
 		mp_put_map(out, 1);
-		mp_put_cstr(out, "seq");
-		mp_put_i64(out, s->from_seq);
+		mp_put_cstr(out, s->from_time_ms > 0 ? "time" : "seq");
+		mp_put_i64(out, s->from_time_ms > 0 ? s->from_time_ms : s->from_seq);
 	} else if (s->from) {
 		mp_put_cstr(out, s->from);
 	}
@@ -154,6 +154,7 @@ worker_sub(struct worker *w, const struct worker_sub_spec *spec)
 	s->from = spec->from ? xstrdup(spec->from) : NULL;
 	s->serve = spec->serve;
 	s->from_seq = spec->from_seq;
+	s->from_time_ms = spec->from_time_ms;
 	s->ack_ms = spec->ack_ms > 0 ? spec->ack_ms : DEFAULT_ACK_MS;
 	s->tries = spec->tries > 0 ? spec->tries : DEFAULT_TRIES;
 	s->credit = spec->credit > 0 ? spec->credit : DEFAULT_CREDIT;
