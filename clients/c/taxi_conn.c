@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "clients/c/taxi_priv.h"
+#include "proto/keys.h"
 #include "proto/mp.h"
 #include "proto/sock.h"
 
@@ -111,6 +112,17 @@ wrong(const char *option, const char *value, const char *expected)
 	return true;
 }
 
+static bool
+use_keys(const struct taxi_options *o)
+{
+	char why[KEYS_WHY];
+
+	if (keys_use(o->key ? o->key : "", o->broker_key ? o->broker_key : "", why) == 0)
+		return true;
+	log_error("bad_option", LOG_S("option", "key, broker_key"), LOG_S("reason", why));
+	return false;
+}
+
 struct taxi *
 taxi_open(const struct taxi_options *o)
 {
@@ -130,6 +142,8 @@ taxi_open(const struct taxi_options *o)
 	if (log_level_of(log) < 0 && wrong("log", log, "debug, info, warn or error"))
 		return NULL;
 	if (!sock_is_endpoint(bus) && wrong("bus", bus, "tcp://host:port or ipc://path"))
+		return NULL;
+	if (!use_keys(o))
 		return NULL;
 	t = xcalloc(1, sizeof *t);
 	t->name = xstrdup(name);
@@ -195,6 +209,12 @@ bool
 taxi_is_up(const struct taxi *t)
 {
 	return link_is_up(t->link);
+}
+
+const char *
+taxi_refused(const struct taxi *t)
+{
+	return link_refused(t->link);
 }
 
 static void

@@ -67,8 +67,9 @@ const char *taxi_version(void);
 
 /* ---- Connection ---- */
 struct taxi_options {
-	const char *bus;        /* NULL: $TAXI_BUS, or tcp://127.0.0.1:5570; ipc://path */
-	const char *key;        /* file of our secret key (zcert); NULL: none */
+	const char *bus; /* NULL: $TAXI_BUS, or tcp://127.0.0.1:5570; ipc://path */
+	const char
+	    *key; /* file of our keys (taxi keys new), one for the whole process; NULL: none */
 	const char *broker_key; /* the broker's public key, Z85 or a file; needed with `key` */
 	const char *name;       /* in the registry and in our log lines; NULL: "taxiway" */
 	const char *log;        /* lines on standard error: NULL "error", "warn", "info", "debug" */
