@@ -76,6 +76,13 @@ struct broker {
 	bool draining, stopping, ending, trimming;
 	int64_t drain_until;
 	int signal_fd;
+	/* pace.c: the last two peers that waited for one OK; publishes that wait for their turn */
+	struct {
+		uint64_t session;
+		int64_t until_ms;
+	} light[2];
+	unsigned held;
+	size_t held_bytes;
 	/* tails.c */
 	struct list tails_behind;
 	unsigned tails;

@@ -60,6 +60,7 @@ put_bytes(const struct broker *b, const struct journal_stats *js, const struct r
 	const struct row rows[] = {
 	    {"limit", b->conf.max_bytes},
 	    {"committing", journal_queued_bytes(b->journal)},
+	    {"held", b->held_bytes},
 	    {"requests", rs->bytes},
 	    {"records", b->recs.bytes},
 	    {"tail", b->tail.bytes},

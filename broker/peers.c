@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "broker/out.h"
+#include "broker/pace.h"
 #include "broker/tails.h"
 
 enum { PROBE_MS = 1500 };
@@ -32,6 +33,7 @@ peers_bury(struct broker *b, struct peer *p)
 	}
 	if (p->nsubs > 0)
 		broker_changed(b, true, false);
+	pace_end(b, p);
 	route_peer_gone(b->route, &p->route, broker_now(b));
 	LIST_EACH (s, &p->subs, struct sub, by_peer)
 		if (s->kind == SUB_GROUP && !b->ending) {

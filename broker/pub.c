@@ -7,6 +7,7 @@
 #include "base/uuid.h"
 #include "broker/feed.h"
 #include "broker/out.h"
+#include "broker/pace.h"
 #include "broker/tails.h"
 #include "proto/digest.h"
 #include "proto/mp.h"
@@ -17,6 +18,7 @@ enum { SEQS_IN_META = 128 };
 /* One PUB or BATCH on its way through the journal. */
 struct put {
 	struct job job;
+	struct pace_item pace;
 	uint64_t session; /* who is answered; 0: nobody */
 	uint8_t id[16];
 	bool batch;
@@ -195,6 +197,7 @@ on_put_done(struct broker *b, struct job *j)
 	if (p != NULL) {
 		p->put_bytes -= u->bytes;
 		p->puts--;
+		pace_done(b, p, u->pace.records, u->bytes);
 		if (j->op.err == ERR_OK) {
 			answer_ok(b, p, u);
 		} else {
@@ -214,7 +217,7 @@ on_put_done(struct broker *b, struct job *j)
 /* ---- in ---- */
 
 static void
-add_record(struct broker *b, struct put *u, struct rec *r, struct span dig, struct span body)
+add_record(struct put *u, struct rec *r, struct span dig, struct span body)
 {
 	struct journal_rec *jr = &u->job.op.u.put.recs[u->n];
 
@@ -225,7 +228,6 @@ add_record(struct broker *b, struct put *u, struct rec *r, struct span dig, stru
 	jr->key = r->key;
 	jr->frame = rec_frame(r);
 	jr->exp_ms = r->exp_ms;
-	jr->groups = pub_groups(b, r->topic);
 	if (dig.p != NULL) {
 		memcpy(jr->dig, dig.p, sizeof(jr->dig));
 	} else {
@@ -234,22 +236,41 @@ add_record(struct broker *b, struct put *u, struct rec *r, struct span dig, stru
 }
 
 static void
+go(struct broker *b, struct pace_item *it)
+{
+	struct put *u = LIST_ITEM(it, struct put, pace);
+
+	if (b->ending) {
+		put_free(u);
+		return;
+	}
+	for (unsigned i = 0; i < u->n; i++)
+		u->job.op.u.put.recs[i].groups = pub_groups(b, u->recs[i]->topic);
+	broker_submit(b, &u->job);
+}
+
+static void
 submit(struct broker *b, struct put *u, struct peer *p)
 {
 	u->job.done = on_put_done;
 	u->job.op.u.put.n = u->n;
 	u->job.op.u.put.owner = span_str("local");
-	if (p != NULL) {
-		p->put_bytes += u->bytes;
-		p->puts++;
+	u->pace.go = go;
+	u->pace.records = u->n > 0 ? u->n : 1;
+	u->pace.bytes = u->bytes;
+	if (p == NULL) {
+		go(b, &u->pace);
+		return;
 	}
-	broker_submit(b, &u->job);
+	p->put_bytes += u->bytes;
+	p->puts++;
+	pace_add(b, p, &u->pace);
 }
 
 static bool
 has_room(const struct broker *b, const struct peer *p, size_t bytes)
 {
-	return journal_queued_bytes(b->journal) + bytes <= b->conf.max_bytes / 2 &&
+	return journal_queued_bytes(b->journal) + b->held_bytes + bytes <= b->conf.max_bytes / 2 &&
 	       p->put_bytes + bytes <= b->conf.peer_bytes;
 }
 
@@ -307,7 +328,7 @@ pub_durable(struct broker *b, struct peer *p, const struct env *e, struct span f
 		return;
 	}
 	u = put_new(1, p->session, e->id);
-	add_record(b, u, r, env_s(e, ENV_M_DIG), e->body);
+	add_record(u, r, env_s(e, ENV_M_DIG), e->body);
 	u->job.op.u.put.src = rec_rebase(r, env_s(e, ENV_M_SRC), frame);
 	u->job.op.u.put.cur = rec_rebase(r, env_s(e, ENV_M_CUR), frame);
 	u->job.op.u.put.was = rec_rebase(r, env_s(e, ENV_M_WAS), frame);
@@ -381,7 +402,7 @@ add_item(struct broker *b, struct put *u, struct span frame, const char **why)
 	r = rec_of_env(&b->recs, &e, frame);
 	if (r == NULL)
 		return ERR_BUSY;
-	add_record(b, u, r, env_s(&e, ENV_M_DIG), e.body);
+	add_record(u, r, env_s(&e, ENV_M_DIG), e.body);
 	return ERR_OK;
 }
 
@@ -484,7 +505,7 @@ pub_own(
 		b->drops[DROP_NO_MEMORY]++;
 	} else if (topic_is_durable(r->topic)) {
 		u = put_new(1, 0, r->id);
-		add_record(b, u, r, (struct span){NULL, 0}, body);
+		add_record(u, r, (struct span){NULL, 0}, body);
 		submit(b, u, NULL);
 	} else {
 		pub_distribute(b, r);

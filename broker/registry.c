@@ -92,6 +92,7 @@ registry_add(struct registry *r, struct span rid, int64_t now)
 	list_init(&p->subs);
 	list_init(&p->unsent);
 	list_init(&p->queue);
+	list_init(&p->held);
 	list_init(&p->queued);
 	list_init(&p->dying);
 	list_push_back(&r->ages, &p->by_age);

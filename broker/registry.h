@@ -54,6 +54,9 @@ struct peer {
 	bool pinged, probed;
 	size_t put_bytes; /* of its PUBs being committed */
 	unsigned puts;
+	struct list held; /* pace.c: not yet at the journal */
+	unsigned paced_records; /* at the journal */
+	size_t paced_bytes;
 	/* out.c */
 	bool packs; /* it takes PACK */
 	struct pack pack;

@@ -1,0 +1,48 @@
+"""One who sends much does not stand in the way of one who sends little: shown by order, not by a clock."""
+from taxiwire import encode, pack
+
+from bus import new_id
+
+
+def burst(bus, n, size=100):
+    """n PUBs in PACKs, all on their way before anything is waited for."""
+    body, ids, frames, room = pack(b"x" * size), [], [], 0
+    for _ in range(n):
+        id = new_id()
+        frame = encode("PUB", "flood.x", id, {}, body)
+        ids.append(id)
+        frames.append(frame)
+        room += len(frame) + 8
+        if room > 200_000:
+            bus.send_frame(encode("PACK", "", new_id(), {}, pack(frames)))
+            frames, room = [], 0
+    if frames:
+        bus.send_frame(encode("PACK", "", new_id(), {}, pack(frames)))
+    return ids
+
+
+def test_one_publish_overtakes_a_flood(house):
+    house.broker()
+    flooder, light = house.bus(), house.bus()
+    start = light.pub("light.x", 0).meta["seq"]
+    sent = burst(flooder, 8000)
+    seq = light.pub("light.x", 1).meta["seq"]
+    last = light.pub("light.x", 2).meta["seq"]
+    assert seq - start < 4000 and last - start < 4000, "it waited for what the other had sent before"
+    everything = {flooder.finish(id).meta["seq"] for id in sent}
+    assert len(everything) == 8000 and not {seq, last} & everything
+    assert max(everything) == light.pub("light.x", 3).meta["seq"] - 1
+
+
+def test_what_waits_for_its_turn_outlives_its_sender(house):
+    """A peer that goes away has said what it said: nothing is half stored, and the broker drains."""
+    house.broker()
+    flooder, light = house.bus(), house.bus()
+    light.pub("light.x", 0)
+    sent = burst(flooder, 4000)
+    light.pub("light.x", 1)
+    flooder.close()
+    again = house.bus()
+    repeats = [again.pub("flood.x", pack(b"x" * 100), id=id).meta for id in sent[:50]]
+    assert all(m.get("again") for m in repeats)
+    assert house.the_broker.stop() == 0
