@@ -32,7 +32,7 @@ put_bytes(const struct journal_op *op)
 	for (unsigned i = 0; i < op->u.put.n; i++) {
 		const struct journal_rec *r = &op->u.put.recs[i];
 
-		n += sizeof *r + r->topic.n + r->key.n + r->frame.n;
+		n += sizeof *r + r->topic.n + r->key.n + r->frame.n + r->from.n + r->only.n;
 	}
 	return n;
 }
@@ -46,10 +46,13 @@ op_bytes(const struct journal_op *op)
 	case JOURNAL_GROUP_STATE: return op->u.state.name.n + op->u.state.state.n;
 	case JOURNAL_GROUP_DEL: return op->u.group.name.n;
 	case JOURNAL_DEAD:
+	case JOURNAL_DEAD_EDIT:
 		return op->u.dead.group.n + op->u.dead.topic.n + op->u.dead.reason.n +
-		       op->u.dead.frame.n + op->u.dead.key.n;
+		       op->u.dead.frame.n + op->u.dead.key.n + op->u.dead.from.n;
 	case JOURNAL_CLAIM: return op->u.claim.path.n + op->u.claim.name.n;
 	case JOURNAL_CLAIM_DEL: return op->u.claim.path.n;
+	case JOURNAL_POLICY: return op->u.policy.pattern.n + op->u.policy.settings.n;
+	case JOURNAL_POLICY_DEL: return op->u.policy.pattern.n;
 	case JOURNAL_DEAD_DROP:
 	case JOURNAL_TRIM: break;
 	}
@@ -152,6 +155,32 @@ journal_claims(struct journal *j, journal_claim_fn *fn, void *arg)
 	return j->ops->claims(j, fn, arg);
 }
 
+int
+journal_policies(struct journal *j, journal_policy_fn *fn, void *arg)
+{
+	return j->ops->policies(j, fn, arg);
+}
+
+uint64_t
+journal_seek(struct journal *j, int64_t at_ms)
+{
+	return j->first > j->head ? j->head + 1 : j->ops->seek(j, at_ms);
+}
+
+uint64_t
+journal_find(struct journal *j, const uint8_t id[16])
+{
+	uint64_t seq = j->ops->find(j, id);
+
+	return seq <= j->head ? seq : 0;
+}
+
+int
+journal_retained(struct journal *j, struct span after, journal_row_fn *fn, void *arg)
+{
+	return j->ops->retained(j, after, fn, arg);
+}
+
 void
 journal_stats(struct journal *j, struct journal_stats *s)
 {
@@ -179,17 +208,19 @@ unsigned
 journal_twins(const struct journal_rec *recs, unsigned n, unsigned *leader)
 {
 	struct twin *v;
-	unsigned bad = n, first = 0;
+	unsigned bad = n, first = 0, m = 0;
 
 	for (unsigned i = 0; i < n; i++)
 		leader[i] = i;
 	if (n < 2)
 		return n;
 	v = xcalloc(n, sizeof *v);
-	for (unsigned i = 0; i < n; i++)
-		v[i] = (struct twin){&recs[i], i};
-	qsort(v, n, sizeof *v, twin_cmp);
-	for (unsigned i = 1; i < n; i++) {
+	for (unsigned i = 0; i < n; i++) {
+		if (!recs[i].anew)
+			v[m++] = (struct twin){&recs[i], i};
+	}
+	qsort(v, m, sizeof *v, twin_cmp);
+	for (unsigned i = 1; i < m; i++) {
 		if (memcmp(v[i].rec->id, v[first].rec->id, sizeof v[i].rec->id) != 0) {
 			first = i;
 			continue;
@@ -201,6 +232,24 @@ journal_twins(const struct journal_rec *recs, unsigned n, unsigned *leader)
 	}
 	free(v);
 	return bad;
+}
+
+bool
+journal_fits(const struct journal_op *op, struct journal_kept have, struct journal_kept old)
+{
+	for (unsigned i = 0; i < op->u.put.n; i++) {
+		const struct journal_rec *r = &op->u.put.recs[i];
+
+		if (r->retain == JOURNAL_RETAIN_SET && !r->repeat) {
+			have.n++;
+			have.bytes += r->frame.n;
+		}
+	}
+	if (op->u.put.n == 1) {
+		have.n -= old.n;
+		have.bytes -= old.bytes;
+	}
+	return have.n <= JOURNAL_RETAINED && have.bytes <= JOURNAL_RETAINED_BYTES;
 }
 
 enum journal_move

@@ -16,8 +16,9 @@
  * (TRIM, GROUP_STATE, and what deletes), also when the rest of its turn is refused: the one
  * exception to "never split".
  *
- * Records carry a CRC-32C.  A record that does not match it is never served: it is skipped, logged
- * (evt=journal_damaged) and counted. */
+ * Everything stored carries a CRC-32C.  What does not match it is never served: it is skipped,
+ * logged (evt=journal_damaged) and counted.  A group whose state is damaged is owed everything from
+ * its `next` on again; one whose settings are makes journal_groups fail. */
 #include <stdbool.h>
 #include "base/list.h"
 #include "base/span.h"
@@ -40,7 +41,8 @@ enum journal_kind {
 	JOURNAL_POLICY_DEL,  /* u.policy.pattern; of no policy: ERR_OK */
 };
 
-/* The last value of a topic, kept apart from the records: neither retention nor acks touch it. */
+/* The last value of a topic, kept apart from the records: neither retention nor acks touch it.  In
+ * a PUT of several records each counts against the limits as if its topic had no value yet. */
 enum journal_retain { JOURNAL_RETAIN_NO, JOURNAL_RETAIN_SET, JOURNAL_RETAIN_CLEAR };
 
 struct journal_rec {
@@ -178,7 +180,7 @@ uint64_t journal_seek(struct journal *j, int64_t at_ms);
 uint64_t journal_find(struct journal *j, const uint8_t id[16]);
 
 /* Last values of topics > after, ascending by topic, until fn returns false or 256 KiB were read;
- * 0, or -1. */
+ * 0, or -1.  One that is committed but not reaped is left out: it comes as a record. */
 int journal_retained(struct journal *j, struct span after, journal_row_fn *fn, void *arg);
 
 /* 0 and *cur (caller frees *p; NULL when never set), or -1. */

@@ -62,6 +62,22 @@ put64(uint8_t *p, uint64_t v)
 }
 
 uint32_t
+journal_crc_num(uint32_t crc, uint64_t v)
+{
+	uint8_t h[8];
+
+	put64(h, v);
+	return journal_crc(crc, h, sizeof h);
+}
+
+uint32_t
+journal_crc_span(uint32_t crc, struct span s)
+{
+	crc = journal_crc_num(crc, s.p == NULL ? UINT64_MAX : s.n);
+	return journal_crc(crc, s.p, s.n);
+}
+
+uint32_t
 journal_crc_row(const struct journal_row *r)
 {
 	uint8_t h[6 * 8 + sizeof r->id], *p = h;
@@ -77,5 +93,34 @@ journal_crc_row(const struct journal_row *r)
 	c = journal_crc(0, h, sizeof h);
 	c = journal_crc(c, r->topic.p, r->topic.n);
 	c = journal_crc(c, r->key.p, r->key.n);
-	return journal_crc(c, r->frame.p, r->frame.n);
+	c = journal_crc(c, r->frame.p, r->frame.n);
+	/* Without them as it was before there were any. */
+	if (r->from.p != NULL || r->only.p != NULL) {
+		c = journal_crc_span(c, r->from);
+		c = journal_crc_span(c, r->only);
+	}
+	return c;
+}
+
+uint32_t
+journal_crc_cursor(struct span src, struct span owner, struct span cur)
+{
+	return journal_crc_span(journal_crc_span(journal_crc_span(0, src), owner), cur);
+}
+
+uint32_t
+journal_crc_dead(const struct journal_dead *d)
+{
+	uint32_t c = journal_crc_num(0, d->no);
+
+	c = journal_crc_num(c, d->seq);
+	c = journal_crc_num(c, (uint64_t)d->at_ms);
+	c = journal_crc_num(c, d->tries);
+	c = journal_crc_span(c, span_of(d->id, sizeof d->id));
+	c = journal_crc_span(c, d->group);
+	c = journal_crc_span(c, d->topic);
+	c = journal_crc_span(c, d->key);
+	c = journal_crc_span(c, d->reason);
+	c = journal_crc_span(c, d->from);
+	return journal_crc_span(c, d->frame);
 }

@@ -13,5 +13,12 @@ uint32_t journal_crc(uint32_t crc, const void *bytes, size_t n);
 /* Over everything of a record that is stored.  Lengths are part of it, so bytes cannot move between
  * topic, key and frame unseen. */
 uint32_t journal_crc_row(const struct journal_row *r);
+uint32_t journal_crc_cursor(struct span src, struct span owner, struct span cur);
+uint32_t journal_crc_dead(const struct journal_dead *d);
+
+/* What any other row is checked by: its columns one after the other, a number as eight bytes, bytes
+ * after their length.  Absent bytes differ from empty ones. */
+uint32_t journal_crc_num(uint32_t crc, uint64_t v);
+uint32_t journal_crc_span(uint32_t crc, struct span s);
 
 #endif

@@ -31,13 +31,21 @@ journal_db_prepare(struct journal_db *d, const char *const *sql, unsigned n)
 }
 
 void
-journal_db_close(struct journal_db *d)
+journal_db_forget(struct journal_db *d)
 {
 	for (unsigned i = 0; i < d->n; i++)
 		sqlite3_finalize(d->st[i]);
 	free(d->st);
-	sqlite3_close(d->db);
 	*d = (struct journal_db){0};
+}
+
+void
+journal_db_close(struct journal_db *d)
+{
+	sqlite3 *db = d->db;
+
+	journal_db_forget(d);
+	sqlite3_close(db);
 }
 
 int
@@ -108,6 +116,34 @@ journal_db_run(struct journal_db *d, unsigned i)
 
 	sqlite3_reset(d->st[i]);
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
+}
+
+int
+journal_db_seek(struct journal_db *d, unsigned i, int64_t ms, uint64_t end, uint64_t *seq)
+{
+	uint64_t lo = *seq, hi = end;
+
+	while (lo < hi) {
+		uint64_t mid = lo + (hi - lo) / 2;
+		int64_t at = INT64_MAX;
+		int rc;
+
+		journal_db_bind_u(d, i, 1, mid);
+		rc = journal_db_step(d, i);
+		if (rc == SQLITE_ROW) {
+			at = journal_db_i(d, i, 0);
+			journal_db_done(d, i);
+		} else if (rc != SQLITE_DONE) {
+			return rc;
+		}
+		if (at < ms) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	*seq = lo;
+	return SQLITE_OK;
 }
 
 uint64_t

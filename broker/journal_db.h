@@ -16,6 +16,8 @@ struct journal_db {
 int journal_db_open(struct journal_db *d, const char *path);
 int journal_db_prepare(struct journal_db *d, const char *const *sql, unsigned n);
 void journal_db_close(struct journal_db *d); /* harmless on a zeroed one */
+/* The statements alone: the connection is another's. */
+void journal_db_forget(struct journal_db *d);
 
 int journal_db_exec(struct journal_db *d, const char *sql);
 /* The first column of the first row of `sql`; 0 when there is none. */
@@ -32,6 +34,10 @@ int journal_db_step(struct journal_db *d, unsigned i);
 void journal_db_done(struct journal_db *d, unsigned i);
 /* For a statement without rows: SQLITE_OK or an error. */
 int journal_db_run(struct journal_db *d, unsigned i);
+
+/* The lowest seq, from *seq on, whose commit time is not before `ms`, else `end`.  Statement i
+ * gives the time of the first record from seq ?1 on; times never go back along the seqs. */
+int journal_db_seek(struct journal_db *d, unsigned i, int64_t ms, uint64_t end, uint64_t *seq);
 
 /* Columns of the row a step found; spans live until the next step or journal_db_done. */
 uint64_t journal_db_u(const struct journal_db *d, unsigned i, int col);

@@ -1,5 +1,8 @@
 #include "broker/journal_dedup.h"
 
+#include "base/log.h"
+#include "broker/journal_crc.h"
+
 /* Statement k of table t is k * 3 + t. */
 enum { GET = 0, ADD = 3, DRAIN = 6, ANY = 9, STATEMENTS = 12 };
 
@@ -79,8 +82,30 @@ journal_dedup_restore(struct journal_dedup *d, uint64_t gen, int64_t since_ms)
 void
 journal_dedup_fini(struct journal_dedup *d)
 {
-	d->db.db = NULL;
-	journal_db_close(&d->db);
+	journal_db_forget(&d->db);
+}
+
+static uint32_t
+dedup_crc(const uint8_t id[16], const uint8_t dig[32], uint64_t seq, uint64_t groups)
+{
+	uint32_t c = journal_crc(0, id, 16);
+
+	c = journal_crc(c, dig, 32);
+	return journal_crc_num(journal_crc_num(c, seq), groups);
+}
+
+/* The digest's column is the digest and four bytes of checksum; a row of format 1 has none. */
+bool
+journal_dedup_sound(const uint8_t id[16], struct span dig, uint64_t seq, uint64_t groups)
+{
+	uint32_t crc;
+
+	if (dig.n == 32)
+		return true;
+	if (dig.n != 32 + sizeof crc)
+		return false;
+	memcpy(&crc, dig.p + 32, sizeof crc);
+	return crc == dedup_crc(id, dig.p, seq, groups);
 }
 
 static int
@@ -88,6 +113,7 @@ find_in(
     struct journal_dedup *d, unsigned table, struct journal_rec *rec, enum journal_dedup_hit *hit)
 {
 	struct span dig;
+	uint64_t seq, groups;
 	int rc;
 
 	journal_db_bind_blob(&d->db, GET + table, 1, span_of(rec->id, sizeof rec->id));
@@ -95,12 +121,18 @@ find_in(
 	if (rc != SQLITE_ROW)
 		return rc == SQLITE_DONE ? SQLITE_OK : rc;
 	dig = journal_db_span(&d->db, GET + table, 0);
+	seq = journal_db_u(&d->db, GET + table, 1);
+	groups = journal_db_u(&d->db, GET + table, 2);
+	/* One that is damaged conflicts with everything: it was stored, and what was answered is
+	 * not known any more. */
 	*hit = JOURNAL_DEDUP_CONFLICT;
-	if (span_eq(dig, span_of(rec->dig, sizeof rec->dig))) {
+	if (!journal_dedup_sound(rec->id, dig, seq, groups)) {
+		log_error("journal_damaged", LOG_S("table", "dedup"), LOG_ID("id", rec->id));
+	} else if (memcmp(dig.p, rec->dig, sizeof rec->dig) == 0) {
 		*hit = JOURNAL_DEDUP_REPEAT;
 		rec->repeat = true;
-		rec->seq = journal_db_u(&d->db, GET + table, 1);
-		rec->groups = (uint32_t)journal_db_u(&d->db, GET + table, 2);
+		rec->seq = seq;
+		rec->groups = (uint32_t)groups;
 	}
 	journal_db_done(&d->db, GET + table);
 	return SQLITE_OK;
@@ -124,9 +156,13 @@ int
 journal_dedup_add(struct journal_dedup *d, const struct journal_rec *rec)
 {
 	unsigned st = ADD + table_now(d);
+	uint32_t crc = dedup_crc(rec->id, rec->dig, rec->seq, rec->groups);
+	uint8_t dig[sizeof rec->dig + sizeof crc];
 
+	memcpy(dig, rec->dig, sizeof rec->dig);
+	memcpy(dig + sizeof rec->dig, &crc, sizeof crc);
 	journal_db_bind_blob(&d->db, st, 1, span_of(rec->id, sizeof rec->id));
-	journal_db_bind_blob(&d->db, st, 2, span_of(rec->dig, sizeof rec->dig));
+	journal_db_bind_blob(&d->db, st, 2, span_of(dig, sizeof dig));
 	journal_db_bind_u(&d->db, st, 3, rec->seq);
 	journal_db_bind_u(&d->db, st, 4, rec->groups);
 	return journal_db_run(&d->db, st);

@@ -24,6 +24,8 @@ void journal_dedup_fini(struct journal_dedup *d); /* leaves the connection open 
 enum journal_dedup_hit { JOURNAL_DEDUP_NEW, JOURNAL_DEDUP_REPEAT, JOURNAL_DEDUP_CONFLICT };
 int journal_dedup_find(
     struct journal_dedup *d, struct journal_rec *rec, enum journal_dedup_hit *hit);
+/* Whether a row is as it was written; `dig` is its column: the digest and what it is checked by. */
+bool journal_dedup_sound(const uint8_t id[16], struct span dig, uint64_t seq, uint64_t groups);
 int journal_dedup_add(struct journal_dedup *d, const struct journal_rec *rec);
 
 /* Takes the next turn when this one is old enough and the third table is empty; *turned says so. */

@@ -18,6 +18,10 @@ struct journal_ops {
 	int (*dead_each)(
 	    struct journal *j, struct span group, uint64_t after, journal_dead_fn *fn, void *arg);
 	int (*claims)(struct journal *j, journal_claim_fn *fn, void *arg);
+	int (*policies)(struct journal *j, journal_policy_fn *fn, void *arg);
+	uint64_t (*seek)(struct journal *j, int64_t at_ms);
+	uint64_t (*find)(struct journal *j, const uint8_t id[16]);
+	int (*retained)(struct journal *j, struct span after, journal_row_fn *fn, void *arg);
 	void (*stats)(struct journal *j, struct journal_stats *s);
 };
 
@@ -40,9 +44,16 @@ struct journal *journal_sqlite_open(const char *dir);
 struct journal *journal_mem_open(void);
 
 /* Equal ids within one PUT: leader[i] becomes the index of the first record with the id of recs[i]
- * (i itself when it is the first).  Returns the lowest index whose digest differs from its
- * leader's, or n when there is none. */
+ * (i itself when it is the first, or when it is `anew`).  Returns the lowest index whose digest
+ * differs from its leader's, or n when there is none. */
 unsigned journal_twins(const struct journal_rec *recs, unsigned n, unsigned *leader);
+
+/* Whether those retained still fit with what a PUT adds.  `old` is what a single record replaces;
+ * in a PUT of several each counts as if its topic were new. */
+struct journal_kept {
+	uint64_t n, bytes;
+};
+bool journal_fits(const struct journal_op *op, struct journal_kept have, struct journal_kept old);
 
 /* What the cursor of a PUT comes to, given what is stored. */
 struct journal_src {

@@ -1,4 +1,4 @@
-#include "broker/journal_impl.h"
+#include "broker/journal_mem.h"
 
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -7,42 +7,17 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
-#include "base/str.h"
-#include "broker/journal_tab.h"
 
-struct rec {
-	struct journal_row row;
-	uint8_t *bytes; /* topic, key, frame */
-};
-
-struct letter {
-	struct list node;
-	struct journal_dead d;
-	uint8_t *bytes;
-};
-
-struct mem {
-	struct journal j;
-	struct list done;
-	struct rec *recs; /* recs[i] is seq first + i */
-	size_t n, cap;
-	uint64_t head, first, last_no;
-	int64_t at_ms, since_ms;
-	struct journal_tab ids, ids_before, cursors, groups, claims;
-	struct list dead;
-	struct journal_stats stats;
-};
-
-static struct mem *
+static struct journal_mem *
 of(struct journal *j)
 {
-	return (struct mem *)(void *)j;
+	return (struct journal_mem *)(void *)j;
 }
 
 /* ---- ids ---- */
 
 static const struct journal_item *
-known_find(const struct mem *m, const struct journal_rec *r)
+known_find(const struct journal_mem *m, const struct journal_rec *r)
 {
 	struct span id = span_of(r->id, sizeof r->id);
 	const struct journal_item *it = journal_tab_find(&m->ids, id);
@@ -51,7 +26,7 @@ known_find(const struct mem *m, const struct journal_rec *r)
 }
 
 static void
-known_add(struct mem *m, const struct journal_rec *r)
+known_add(struct journal_mem *m, const struct journal_rec *r)
 {
 	struct journal_item *it = journal_tab_add(&m->ids, span_of(r->id, sizeof r->id));
 
@@ -61,7 +36,7 @@ known_add(struct mem *m, const struct journal_rec *r)
 }
 
 static void
-known_turn(struct mem *m)
+known_turn(struct journal_mem *m)
 {
 	if (m->at_ms - m->since_ms < JOURNAL_DEDUP_MS)
 		return;
@@ -74,11 +49,17 @@ known_turn(struct mem *m)
 /* ---- records ---- */
 
 static void
-rec_add(struct mem *m, struct journal_rec *r)
+rec_add(struct journal_mem *m, struct journal_rec *r)
 {
-	struct journal_row row = {.topic = r->topic, .key = r->key, .frame = r->frame};
-	struct span *v[] = {&row.topic, &row.key, &row.frame};
-	uint8_t *bytes = journal_tab_keep(v, 3);
+	struct journal_row row = {
+	    .topic = r->topic,
+	    .key = r->key,
+	    .frame = r->frame,
+	    .from = r->from,
+	    .only = r->only,
+	};
+	struct span *v[] = {&row.topic, &row.key, &row.frame, &row.from, &row.only};
+	uint8_t *bytes = journal_tab_keep(v, 5);
 
 	r->seq = row.seq = ++m->head;
 	row.at_ms = m->at_ms;
@@ -88,8 +69,11 @@ rec_add(struct mem *m, struct journal_rec *r)
 		m->cap = m->cap != 0 ? 2 * m->cap : 64;
 		m->recs = xrealloc(m->recs, m->cap * sizeof *m->recs);
 	}
-	m->recs[m->n++] = (struct rec){row, bytes};
-	known_add(m, r);
+	m->recs[m->n++] = (struct journal_mem_rec){row, bytes};
+	if (!r->anew)
+		known_add(m, r);
+	if (r->retain != JOURNAL_RETAIN_NO)
+		journal_mem_names_retain(m, &row, r->retain);
 	m->stats.records++;
 	m->stats.bytes += r->frame.n;
 	m->stats.kept_bytes += r->frame.n;
@@ -104,13 +88,13 @@ conflict(struct journal_op *op, int at)
 
 /* How many records are known already; op->err says when one of them is in conflict. */
 static unsigned
-put_look(const struct mem *m, struct journal_op *op, unsigned *leader)
+put_look(const struct journal_mem *m, struct journal_op *op, unsigned *leader)
 {
 	struct journal_rec *recs = op->u.put.recs;
 	unsigned n = op->u.put.n, repeats = 0, twin = journal_twins(recs, n, leader);
 
 	for (unsigned i = 0; i < n; i++) {
-		const struct journal_item *k = known_find(m, &recs[i]);
+		const struct journal_item *k = recs[i].anew ? NULL : known_find(m, &recs[i]);
 
 		recs[i].repeat = k != NULL;
 		if (i == twin ||
@@ -128,7 +112,7 @@ put_look(const struct mem *m, struct journal_op *op, unsigned *leader)
 }
 
 static void
-put_store(struct mem *m, struct journal_op *op, const unsigned *leader)
+put_store(struct journal_mem *m, struct journal_op *op, const unsigned *leader)
 {
 	struct journal_rec *recs = op->u.put.recs;
 
@@ -145,7 +129,7 @@ put_store(struct mem *m, struct journal_op *op, const unsigned *leader)
 }
 
 static void
-src_set(struct mem *m, const struct journal_op *op)
+src_set(struct journal_mem *m, const struct journal_op *op)
 {
 	struct journal_item *it = journal_tab_find(&m->cursors, op->u.put.src);
 
@@ -156,36 +140,54 @@ src_set(struct mem *m, const struct journal_op *op)
 	journal_tab_replace(&it->b_mem, &it->b, op->u.put.cur);
 }
 
-static void
-put(struct mem *m, struct journal_op *op)
+/* Everything that can refuse, in the order of journal_exec.c. */
+static enum journal_move
+put_check(struct journal_mem *m, struct journal_op *op, unsigned *leader)
 {
-	unsigned *leader = xcalloc(op->u.put.n + 1, sizeof *leader);
-	unsigned repeats = put_look(m, op, leader);
 	const struct journal_item *it =
 	    op->u.put.src.p != NULL ? journal_tab_find(&m->cursors, op->u.put.src) : NULL;
 	struct journal_src src = {.known = it != NULL};
+	enum journal_move move = JOURNAL_STAY;
+	unsigned repeats = 0;
 
 	if (it != NULL) {
 		src.mine = span_eq(it->a, op->u.put.owner);
 		src.is_cur = span_eq(it->b, op->u.put.cur);
 		src.is_was = span_eq(it->b, op->u.put.was);
 	}
-	if (op->err == ERR_OK) {
-		enum journal_move move = journal_move(op, &src, repeats == op->u.put.n);
+	if (op->u.put.dead != 0 && journal_mem_names_letter(m, op->u.put.dead) == NULL) {
+		op->err = ERR_NOT_FOUND;
+	} else {
+		repeats = put_look(m, op, leader);
+	}
+	if (op->err == ERR_OK)
+		move = journal_move(op, &src, repeats == op->u.put.n);
+	if (move == JOURNAL_REFUSE) {
+		conflict(op, -1);
+	} else if (op->err == ERR_OK && !journal_mem_names_fits(m, op)) {
+		op->err = ERR_QUOTA;
+	}
+	return move;
+}
 
-		if (move == JOURNAL_REFUSE) {
-			conflict(op, -1);
-		} else {
-			put_store(m, op, leader);
-		}
+static void
+put(struct journal_mem *m, struct journal_op *op)
+{
+	unsigned *leader = xcalloc(op->u.put.n + 1, sizeof *leader);
+	enum journal_move move = put_check(m, op, leader);
+
+	if (op->err == ERR_OK) {
+		put_store(m, op, leader);
 		if (move == JOURNAL_MOVE)
 			src_set(m, op);
+		if (op->u.put.dead != 0)
+			journal_mem_names_bury(journal_mem_names_letter(m, op->u.put.dead));
 	}
 	free(leader);
 }
 
 static void
-trim(struct mem *m, struct journal_op *op)
+trim(struct journal_mem *m, struct journal_op *op)
 {
 	size_t n = 0;
 
@@ -201,141 +203,24 @@ trim(struct mem *m, struct journal_op *op)
 	op->u.trim.deleted = n;
 }
 
-/* ---- groups, dead letters, claims ---- */
-
-static uint64_t
-group_start(const struct mem *m, const struct journal_op *op)
-{
-	int64_t arg = op->u.group.from_arg;
-	uint64_t end = m->head + 1, seq = m->first;
-
-	switch (op->u.group.from) {
-	case JOURNAL_FROM_NEW: return end;
-	case JOURNAL_FROM_ALL: return m->first;
-	case JOURNAL_FROM_SEQ:
-		if (arg < 0 || (uint64_t)arg < m->first)
-			return m->first;
-		return (uint64_t)arg > end ? end : (uint64_t)arg;
-	case JOURNAL_FROM_TIME:
-		while (seq < end && m->recs[seq - m->first].row.at_ms < arg)
-			seq++;
-		return seq;
-	}
-	return end;
-}
-
-static void
-group(struct mem *m, struct journal_op *op)
-{
-	struct journal_item *it = journal_tab_find(&m->groups, op->u.group.name);
-
-	if (it == NULL) {
-		it = journal_tab_add(&m->groups, op->u.group.name);
-		it->n = group_start(m, op);
-	}
-	journal_tab_replace(&it->a_mem, &it->a, op->u.group.settings);
-	op->u.group.next = it->n;
-}
-
-static void
-group_state(struct mem *m, struct journal_op *op)
-{
-	struct journal_item *it = journal_tab_find(&m->groups, op->u.state.name);
-
-	if (it == NULL) {
-		op->err = ERR_NOT_FOUND;
-	} else {
-		journal_tab_replace(&it->b_mem, &it->b, op->u.state.state);
-	}
-}
-
-static void
-dead(struct mem *m, struct journal_op *op)
-{
-	struct letter *l = xcalloc(1, sizeof *l);
-	struct span *v[] = {&l->d.group, &l->d.topic, &l->d.reason, &l->d.frame, &l->d.key};
-
-	l->d = (struct journal_dead){
-	    .no = ++m->last_no,
-	    .seq = op->u.dead.seq,
-	    .group = op->u.dead.group,
-	    .topic = op->u.dead.topic,
-	    .reason = op->u.dead.reason,
-	    .frame = op->u.dead.frame,
-	    .key = op->u.dead.key,
-	    .tries = op->u.dead.tries,
-	    .at_ms = m->at_ms,
-	};
-	memcpy(l->d.id, op->u.dead.id, sizeof l->d.id);
-	l->bytes = journal_tab_keep(v, 5);
-	list_push_back(&m->dead, &l->node);
-	op->u.dead.no = l->d.no;
-}
-
-static void
-letter_free(struct letter *l)
-{
-	list_remove(&l->node);
-	free(l->bytes);
-	free(l);
-}
-
-static void
-dead_drop(struct mem *m, struct journal_op *op)
-{
-	struct letter *l;
-
-	LIST_EACH (l, &m->dead, struct letter, node) {
-		if (l->d.no == op->u.dead.no) {
-			letter_free(l);
-			return;
-		}
-	}
-	op->err = ERR_NOT_FOUND;
-}
-
-static void
-claim(struct mem *m, struct journal_op *op)
-{
-	struct journal_item *it = journal_tab_find(&m->claims, op->u.claim.path);
-
-	if (it == NULL && HASH_COUNT(m->claims.head) >= JOURNAL_CLAIMS) {
-		op->err = ERR_QUOTA;
-		return;
-	}
-	if (it == NULL) {
-		it = journal_tab_add(&m->claims, op->u.claim.path);
-		journal_tab_replace(&it->a_mem, &it->a, op->u.claim.name);
-	}
-	(void)str_copy(op->u.claim.owner, sizeof op->u.claim.owner, it->a);
-}
-
 /* ---- the journal ---- */
 
 static void
-execute(struct mem *m, struct journal_op *op)
+execute(struct journal_mem *m, struct journal_op *op)
 {
-	switch (op->kind) {
-	case JOURNAL_PUT: put(m, op); break;
-	case JOURNAL_GROUP: group(m, op); break;
-	case JOURNAL_GROUP_STATE: group_state(m, op); break;
-	case JOURNAL_GROUP_DEL:
-		journal_tab_del(&m->groups, journal_tab_find(&m->groups, op->u.group.name));
-		break;
-	case JOURNAL_DEAD: dead(m, op); break;
-	case JOURNAL_DEAD_DROP: dead_drop(m, op); break;
-	case JOURNAL_CLAIM: claim(m, op); break;
-	case JOURNAL_CLAIM_DEL:
-		journal_tab_del(&m->claims, journal_tab_find(&m->claims, op->u.claim.path));
-		break;
-	case JOURNAL_TRIM: trim(m, op); break;
+	if (op->kind == JOURNAL_PUT) {
+		put(m, op);
+	} else if (op->kind == JOURNAL_TRIM) {
+		trim(m, op);
+	} else {
+		journal_mem_names_exec(m, op);
 	}
 }
 
 static void
 mem_submit(struct journal *j, struct journal_op *op)
 {
-	struct mem *m = of(j);
+	struct journal_mem *m = of(j);
 	int64_t now = j->now_ms();
 
 	if (now > m->at_ms)
@@ -379,7 +264,7 @@ mem_failed(const struct journal *j)
 static uint64_t
 mem_read(struct journal *j, uint64_t from, journal_row_fn *fn, void *arg)
 {
-	struct mem *m = of(j);
+	struct journal_mem *m = of(j);
 	size_t bytes = 0;
 
 	/* Trimmed but not reaped: gone all the same. */
@@ -396,6 +281,28 @@ mem_read(struct journal *j, uint64_t from, journal_row_fn *fn, void *arg)
 	return from > j->head ? j->head + 1 : from;
 }
 
+static uint64_t
+mem_seek(struct journal *j, int64_t at_ms)
+{
+	const struct journal_mem *m = of(j);
+	uint64_t seq = m->first;
+
+	while (seq <= j->head && m->recs[seq - m->first].row.at_ms < at_ms)
+		seq++;
+	return seq;
+}
+
+static uint64_t
+mem_find(struct journal *j, const uint8_t id[16])
+{
+	const struct journal_mem *m = of(j);
+	const struct journal_item *it = journal_tab_find(&m->ids, span_of(id, 16));
+
+	if (it == NULL)
+		it = journal_tab_find(&m->ids_before, span_of(id, 16));
+	return it != NULL ? it->n : 0;
+}
+
 static int
 mem_cursor(struct journal *j, struct span src, uint8_t **p, size_t *n)
 {
@@ -410,63 +317,10 @@ mem_cursor(struct journal *j, struct span src, uint8_t **p, size_t *n)
 	return 0;
 }
 
-struct lister {
-	journal_group_fn *group;
-	journal_claim_fn *claim;
-	void *arg;
-};
-
-static void
-list_group(void *arg, const struct journal_item *it)
-{
-	const struct lister *l = arg;
-	struct journal_group g = {
-	    .name = it->name, .settings = it->a, .state = it->b, .next = it->n};
-
-	l->group(l->arg, &g);
-}
-
-static int
-mem_groups(struct journal *j, journal_group_fn *fn, void *arg)
-{
-	journal_tab_each(&of(j)->groups, list_group, &(struct lister){.group = fn, .arg = arg});
-	return 0;
-}
-
-static int
-mem_dead_each(
-    struct journal *j, struct span group_name, uint64_t after, journal_dead_fn *fn, void *arg)
-{
-	struct letter *l;
-
-	LIST_EACH (l, &of(j)->dead, struct letter, node) {
-		if (l->d.no <= after || (group_name.p != NULL && !span_eq(group_name, l->d.group)))
-			continue;
-		if (!fn(arg, &l->d))
-			break;
-	}
-	return 0;
-}
-
-static void
-list_claim(void *arg, const struct journal_item *it)
-{
-	const struct lister *l = arg;
-
-	l->claim(l->arg, it->name, it->a);
-}
-
-static int
-mem_claims(struct journal *j, journal_claim_fn *fn, void *arg)
-{
-	journal_tab_each(&of(j)->claims, list_claim, &(struct lister){.claim = fn, .arg = arg});
-	return 0;
-}
-
 static void
 mem_stats(struct journal *j, struct journal_stats *s)
 {
-	const struct mem *m = of(j);
+	const struct journal_mem *m = of(j);
 
 	*s = m->stats;
 	s->oldest_ms = m->n > 0 ? m->recs[0].row.at_ms : 0;
@@ -475,8 +329,7 @@ mem_stats(struct journal *j, struct journal_stats *s)
 static void
 mem_close(struct journal *j)
 {
-	struct mem *m = of(j);
-	struct letter *l;
+	struct journal_mem *m = of(j);
 
 	for (size_t i = 0; i < m->n; i++)
 		free(m->recs[i].bytes);
@@ -484,10 +337,7 @@ mem_close(struct journal *j)
 	journal_tab_clear(&m->ids);
 	journal_tab_clear(&m->ids_before);
 	journal_tab_clear(&m->cursors);
-	journal_tab_clear(&m->groups);
-	journal_tab_clear(&m->claims);
-	LIST_EACH (l, &m->dead, struct letter, node)
-		letter_free(l);
+	journal_mem_names_free(m);
 	if (j->fd != -1)
 		close(j->fd);
 	free(m);
@@ -501,16 +351,20 @@ static const struct journal_ops mem_ops = {
     .failed = mem_failed,
     .read = mem_read,
     .cursor = mem_cursor,
-    .groups = mem_groups,
-    .dead_each = mem_dead_each,
-    .claims = mem_claims,
+    .groups = journal_mem_names_groups,
+    .dead_each = journal_mem_names_dead,
+    .claims = journal_mem_names_claims,
+    .policies = journal_mem_names_policies,
+    .seek = mem_seek,
+    .find = mem_find,
+    .retained = journal_mem_names_retained,
     .stats = mem_stats,
 };
 
 struct journal *
 journal_mem_open(void)
 {
-	struct mem *m = xcalloc(1, sizeof *m);
+	struct journal_mem *m = xcalloc(1, sizeof *m);
 
 	m->j = (struct journal){.ops = &mem_ops, .now_ms = clock_real_ms, .first = 1};
 	m->first = 1;

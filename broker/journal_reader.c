@@ -5,20 +5,46 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "broker/journal_crc.h"
+#include "broker/journal_dedup.h"
+#include "broker/journal_last.h"
+#include "broker/journal_letters.h"
+#include "broker/journal_names.h"
 #include "broker/journal_schema.h"
 
-enum st { PAGE, CURSOR, GROUPS, DEAD, DEAD_OF, CLAIMS, OLDEST, PAGES, PAGE_SIZE, STATEMENTS };
-
-#define DEAD_COLUMNS "SELECT no, grp, seq, id, topic, key, reason, tries, at, frame FROM dead"
+enum st {
+	PAGE,
+	CURSOR,
+	GROUPS,
+	DEAD,
+	DEAD_OF,
+	CLAIMS,
+	POLICIES,
+	LAST,
+	AT,
+	GEN,
+	ID,
+	ID_LAST = ID + 2,
+	OLDEST,
+	PAGES,
+	PAGE_SIZE,
+	STATEMENTS
+};
 
 static const char *const sql[STATEMENTS] = {
-    [PAGE] = ("SELECT seq, at, exp, id, crc, topic, key, frame FROM records"
+    [PAGE] = ("SELECT seq, at, exp, id, crc, topic, key, frame, sender, only FROM records"
 	      " WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq"),
-    [CURSOR] = "SELECT cur FROM cursors WHERE src = ?1",
-    [GROUPS] = "SELECT name, settings, state, next FROM groups ORDER BY name",
-    [DEAD] = DEAD_COLUMNS " WHERE no > ?1 ORDER BY no",
-    [DEAD_OF] = DEAD_COLUMNS " WHERE no > ?1 AND grp = ?2 ORDER BY no",
-    [CLAIMS] = "SELECT path, name FROM claims ORDER BY path",
+    [CURSOR] = "SELECT cur, owner, crc FROM cursors WHERE src = ?1",
+    [GROUPS] = "SELECT name, settings, state, next, crc, state_crc FROM groups ORDER BY name",
+    [DEAD] = "SELECT " JOURNAL_LETTER " FROM dead WHERE no > ?1 ORDER BY no",
+    [DEAD_OF] = "SELECT " JOURNAL_LETTER " FROM dead WHERE no > ?1 AND grp = ?2 ORDER BY no",
+    [CLAIMS] = "SELECT path, name, crc FROM claims ORDER BY path",
+    [POLICIES] = "SELECT pattern, settings, crc FROM policies ORDER BY pattern",
+    [LAST] = "SELECT " JOURNAL_LAST ", NULL FROM retained WHERE topic > ?1 ORDER BY topic",
+    [AT] = "SELECT at FROM records WHERE seq >= ?1 ORDER BY seq LIMIT 1",
+    [GEN] = "SELECT gen FROM meta",
+    [ID] = "SELECT dig, seq, groups FROM dedup_0 WHERE id = ?1",
+    [ID + 1] = "SELECT dig, seq, groups FROM dedup_1 WHERE id = ?1",
+    [ID_LAST] = "SELECT dig, seq, groups FROM dedup_2 WHERE id = ?1",
     [OLDEST] = "SELECT at FROM records ORDER BY seq LIMIT 1",
     [PAGES] = "PRAGMA page_count",
     [PAGE_SIZE] = "PRAGMA page_size",
@@ -61,27 +87,36 @@ finish(struct journal_reader *r, enum st st, int rc)
 	return -1;
 }
 
+static void
+damaged(struct journal_reader *r, const char *table, struct span name, uint64_t n)
+{
+	r->damaged++;
+	if (log_allow(&r->damaged_log, clock_mono_ms(), 5)) {
+		log_error("journal_damaged", LOG_S("table", table), LOG_B("name", name),
+		    LOG_U("seq", n), LOG_U("damaged", r->damaged),
+		    LOG_U("suppressed", r->damaged_log.last));
+	}
+}
+
 static bool
-load(struct journal_reader *r, struct journal_row *row)
+load(struct journal_reader *r, enum st st, struct journal_row *row)
 {
 	const struct journal_db *d = &r->db;
 
 	*row = (struct journal_row){
-	    .seq = journal_db_u(d, PAGE, 0),
-	    .at_ms = journal_db_i(d, PAGE, 1),
-	    .exp_ms = journal_db_i(d, PAGE, 2),
-	    .topic = journal_db_span(d, PAGE, 5),
-	    .key = journal_db_span(d, PAGE, 6),
-	    .frame = journal_db_span(d, PAGE, 7),
+	    .seq = journal_db_u(d, st, 0),
+	    .at_ms = journal_db_i(d, st, 1),
+	    .exp_ms = journal_db_i(d, st, 2),
+	    .topic = journal_db_span(d, st, 5),
+	    .key = journal_db_span(d, st, 6),
+	    .frame = journal_db_span(d, st, 7),
+	    .from = journal_db_span(d, st, 8),
+	    .only = journal_db_span(d, st, 9),
 	};
-	if (journal_db_fixed(d, PAGE, 3, row->id, sizeof row->id) &&
-	    journal_db_u(d, PAGE, 4) == journal_crc_row(row))
+	if (journal_db_fixed(d, st, 3, row->id, sizeof row->id) &&
+	    journal_db_u(d, st, 4) == journal_crc_row(row))
 		return true;
-	r->damaged++;
-	if (log_allow(&r->damaged_log, clock_mono_ms(), 5)) {
-		log_error("journal_damaged", LOG_U("seq", row->seq), LOG_U("damaged", r->damaged),
-		    LOG_U("suppressed", r->damaged_log.last));
-	}
+	damaged(r, st == LAST ? "retained" : "records", row->topic, row->seq);
 	return false;
 }
 
@@ -99,7 +134,7 @@ journal_reader_page(
 		struct journal_row row;
 		bool more = true;
 
-		if (load(r, &row))
+		if (load(r, PAGE, &row))
 			more = fn(arg, &row);
 		bytes += row.topic.n + row.key.n + row.frame.n;
 		if (!more || bytes >= JOURNAL_PAGE_BYTES) {
@@ -111,26 +146,95 @@ journal_reader_page(
 }
 
 int
+journal_reader_retained(
+    struct journal_reader *r, struct span after, uint64_t head, journal_row_fn *fn, void *arg)
+{
+	size_t bytes = 0;
+	bool more = true;
+	int rc = SQLITE_DONE;
+
+	journal_db_bind_text(&r->db, LAST, 1, after.p != NULL ? after : span_str(""));
+	while (more && bytes < JOURNAL_PAGE_BYTES &&
+	       (rc = journal_db_step(&r->db, LAST)) == SQLITE_ROW) {
+		struct journal_row row;
+
+		if (!load(r, LAST, &row) || row.seq > head)
+			continue;
+		more = fn(arg, &row);
+		bytes += row.topic.n + row.key.n + row.frame.n;
+	}
+	return finish(r, LAST, rc);
+}
+
+uint64_t
+journal_reader_seek(struct journal_reader *r, int64_t at_ms, uint64_t first, uint64_t head)
+{
+	uint64_t seq = first;
+	int rc = journal_db_seek(&r->db, AT, at_ms, head + 1, &seq);
+
+	return finish(r, AT, rc == SQLITE_OK ? SQLITE_DONE : rc) == 0 ? seq : 0;
+}
+
+/* As journal_dedup.h: the table of this turn and the one before it. */
+uint64_t
+journal_reader_find(struct journal_reader *r, const uint8_t id[16])
+{
+	uint64_t gen, seq = 0;
+	int rc = journal_db_step(&r->db, GEN);
+
+	gen = rc == SQLITE_ROW ? journal_db_u(&r->db, GEN, 0) : 0;
+	if (finish(r, GEN, rc) != 0)
+		return 0;
+	for (unsigned i = 0; i < 2 && seq == 0; i++) {
+		enum st st = (enum st)(ID + (gen + 2 * i) % 3);
+
+		journal_db_bind_blob(&r->db, st, 1, span_of(id, 16));
+		rc = journal_db_step(&r->db, st);
+		if (rc == SQLITE_ROW) {
+			struct span dig = journal_db_span(&r->db, st, 0);
+
+			seq = journal_db_u(&r->db, st, 1);
+			if (!journal_dedup_sound(id, dig, seq, journal_db_u(&r->db, st, 2))) {
+				damaged(r, "dedup", (struct span){NULL, 0}, seq);
+				seq = 0;
+			}
+		}
+		if (finish(r, st, rc) != 0)
+			return 0;
+	}
+	return seq;
+}
+
+int
 journal_reader_cursor(struct journal_reader *r, struct span src, uint8_t **p, size_t *n)
 {
 	struct span cur = {NULL, 0};
+	bool sound = true;
 	int rc;
 
 	journal_db_bind_text(&r->db, CURSOR, 1, src);
 	rc = journal_db_step(&r->db, CURSOR);
-	if (rc == SQLITE_ROW)
+	if (rc == SQLITE_ROW) {
 		cur = journal_db_span(&r->db, CURSOR, 0);
-	if (cur.p != NULL) {
+		sound = journal_db_u(&r->db, CURSOR, 2) ==
+			journal_crc_cursor(src, journal_db_span(&r->db, CURSOR, 1), cur);
+	}
+	if (!sound) {
+		damaged(r, "cursors", src, 0);
+	} else if (cur.p != NULL) {
 		*p = xcalloc(1, cur.n + 1);
 		memcpy(*p, cur.p, cur.n);
 		*n = cur.n;
 	}
-	return finish(r, CURSOR, rc);
+	return finish(r, CURSOR, rc) == 0 && sound ? 0 : -1;
 }
 
+/* A state that is damaged is no state: all is owed again from `next` on.  Settings that are damaged
+ * are no group at all, and that must be seen to by somebody. */
 int
 journal_reader_groups(struct journal_reader *r, journal_group_fn *fn, void *arg)
 {
+	bool sound = true;
 	int rc;
 
 	while ((rc = journal_db_step(&r->db, GROUPS)) == SQLITE_ROW) {
@@ -141,9 +245,19 @@ journal_reader_groups(struct journal_reader *r, journal_group_fn *fn, void *arg)
 		    .next = journal_db_u(&r->db, GROUPS, 3),
 		};
 
+		if (journal_db_u(&r->db, GROUPS, 4) !=
+		    journal_names_crc_group(g.name, g.settings, g.next)) {
+			damaged(r, "groups", g.name, g.next);
+			sound = false;
+			continue;
+		}
+		if (journal_db_u(&r->db, GROUPS, 5) != journal_names_crc(g.name, g.state)) {
+			damaged(r, "groups.state", g.name, g.next);
+			g.state = (struct span){NULL, 0};
+		}
 		fn(arg, &g);
 	}
-	return finish(r, GROUPS, rc);
+	return finish(r, GROUPS, rc) == 0 && sound ? 0 : -1;
 }
 
 int
@@ -159,20 +273,31 @@ journal_reader_dead(
 	if (st == DEAD_OF)
 		journal_db_bind_text(&r->db, st, 2, group);
 	while (more && (rc = journal_db_step(&r->db, st)) == SQLITE_ROW) {
-		struct journal_dead d = {
-		    .no = journal_db_u(&r->db, st, 0),
-		    .group = journal_db_span(&r->db, st, 1),
-		    .seq = journal_db_u(&r->db, st, 2),
-		    .topic = journal_db_span(&r->db, st, 4),
-		    .key = journal_db_span(&r->db, st, 5),
-		    .reason = journal_db_span(&r->db, st, 6),
-		    .tries = (uint32_t)journal_db_u(&r->db, st, 7),
-		    .at_ms = journal_db_i(&r->db, st, 8),
-		    .frame = journal_db_span(&r->db, st, 9),
-		};
+		struct journal_dead d;
 
-		(void)journal_db_fixed(&r->db, st, 3, d.id, sizeof d.id);
-		more = fn(arg, &d);
+		if (journal_letters_load(&r->db, st, &d)) {
+			more = fn(arg, &d);
+		} else {
+			damaged(r, "dead", d.group, d.no);
+		}
+	}
+	return finish(r, st, rc);
+}
+
+static int
+pairs(struct journal_reader *r, enum st st, const char *table, journal_claim_fn *fn, void *arg)
+{
+	int rc;
+
+	while ((rc = journal_db_step(&r->db, st)) == SQLITE_ROW) {
+		struct span name = journal_db_span(&r->db, st, 0),
+			    value = journal_db_span(&r->db, st, 1);
+
+		if (journal_db_u(&r->db, st, 2) == journal_names_crc(name, value)) {
+			fn(arg, name, value);
+		} else {
+			damaged(r, table, name, 0);
+		}
 	}
 	return finish(r, st, rc);
 }
@@ -180,11 +305,13 @@ journal_reader_dead(
 int
 journal_reader_claims(struct journal_reader *r, journal_claim_fn *fn, void *arg)
 {
-	int rc;
+	return pairs(r, CLAIMS, "claims", fn, arg);
+}
 
-	while ((rc = journal_db_step(&r->db, CLAIMS)) == SQLITE_ROW)
-		fn(arg, journal_db_span(&r->db, CLAIMS, 0), journal_db_span(&r->db, CLAIMS, 1));
-	return finish(r, CLAIMS, rc);
+int
+journal_reader_policies(struct journal_reader *r, journal_policy_fn *fn, void *arg)
+{
+	return pairs(r, POLICIES, "policies", fn, arg);
 }
 
 static int64_t

@@ -24,6 +24,13 @@ int journal_reader_groups(struct journal_reader *r, journal_group_fn *fn, void *
 int journal_reader_dead(
     struct journal_reader *r, struct span group, uint64_t after, journal_dead_fn *fn, void *arg);
 int journal_reader_claims(struct journal_reader *r, journal_claim_fn *fn, void *arg);
+int journal_reader_policies(struct journal_reader *r, journal_policy_fn *fn, void *arg);
+/* Among first <= seq <= head. */
+uint64_t journal_reader_seek(
+    struct journal_reader *r, int64_t at_ms, uint64_t first, uint64_t head);
+uint64_t journal_reader_find(struct journal_reader *r, const uint8_t id[16]);
+int journal_reader_retained(
+    struct journal_reader *r, struct span after, uint64_t head, journal_row_fn *fn, void *arg);
 
 /* file_bytes, oldest_ms and damaged */
 void journal_reader_stats(struct journal_reader *r, struct journal_stats *s);

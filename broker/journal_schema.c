@@ -8,6 +8,7 @@
 
 #include "base/die.h"
 #include "base/log.h"
+#include "broker/journal_format.h"
 
 /* page_size and auto_vacuum count only before the first table.  Debian's SQLite overwrites deleted
  * content with zeroes unless told not to. */
@@ -27,34 +28,6 @@ static const char reader_setup[] = "PRAGMA query_only=ON;"
 				   "PRAGMA trusted_schema=OFF;"
 				   "PRAGMA cell_size_check=ON;"
 				   "PRAGMA cache_size=-8192;";
-
-#define DEDUP_TABLE(n)                                                                           \
-	"CREATE TABLE dedup_" n "(id BLOB PRIMARY KEY, dig BLOB NOT NULL, seq INTEGER NOT NULL," \
-	" groups INTEGER NOT NULL) WITHOUT ROWID;"
-
-/* meta is written by a trim and every few thousand records, not by each commit: it holds as of its
- * head, and what came later is read off the records. */
-static const char tables[] =
-    "BEGIN IMMEDIATE;"
-    "CREATE TABLE records(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, exp INTEGER NOT NULL,"
-    " id BLOB NOT NULL, crc INTEGER NOT NULL, topic TEXT NOT NULL, key TEXT,"
-    " frame BLOB NOT NULL);"
-    "CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), head INTEGER NOT NULL,"
-    " at INTEGER NOT NULL, kept INTEGER NOT NULL, gen INTEGER NOT NULL, since INTEGER NOT NULL);"
-    "INSERT INTO meta VALUES(1, 0, 0, 0, 0, 0);" DEDUP_TABLE("0") DEDUP_TABLE("1") DEDUP_TABLE(
-	"2") "CREATE TABLE cursors(src TEXT PRIMARY KEY, owner TEXT, cur BLOB);"
-	     "CREATE TABLE groups(name TEXT PRIMARY KEY, settings BLOB, state BLOB, next INTEGER "
-	     "NOT NULL);"
-	     "CREATE TABLE dead(no INTEGER PRIMARY KEY AUTOINCREMENT, grp TEXT NOT NULL,"
-	     " seq INTEGER NOT NULL, id BLOB NOT NULL, topic TEXT NOT NULL, key TEXT, reason TEXT,"
-	     " tries INTEGER NOT NULL, at INTEGER NOT NULL, frame BLOB);"
-	     "CREATE INDEX dead_grp ON dead(grp);"
-	     "CREATE TABLE claims(path TEXT PRIMARY KEY, name TEXT NOT NULL);"
-	     "PRAGMA application_id=1413568585;"
-	     "PRAGMA user_version=1;"
-	     "COMMIT;";
-
-_Static_assert(JOURNAL_APPLICATION == 1413568585 && JOURNAL_FORMAT == 1, "as in tables[]");
 
 int
 journal_schema_lock(const char *dir)
@@ -104,7 +77,7 @@ open_file(struct journal_db *d, const char *dir, int busy_ms)
 	return -1;
 }
 
-/* 1 for a journal, 0 for a new file, -1 for anything else (logged). */
+/* The format it has, 0 for a new file, -1 for what is not ours to open (logged). */
 static int
 identify(struct journal_db *d, const char *dir)
 {
@@ -124,14 +97,14 @@ identify(struct journal_db *d, const char *dir)
 		    LOG_I("application_id", app));
 		return -1;
 	}
-	if (version != JOURNAL_FORMAT) {
+	if (version < 1 || version > JOURNAL_FORMAT) {
 		log_error("journal_open_failed", LOG_S("dir", dir),
-		    LOG_S("what", version > JOURNAL_FORMAT ? "written by a newer version"
-							   : "of a format no longer read"),
+		    LOG_S(
+			"what", version < 1 ? "of no known format" : "written by a newer version"),
 		    LOG_I("format", version), LOG_I("expected", JOURNAL_FORMAT));
 		return -1;
 	}
-	return 1;
+	return (int)version;
 }
 
 /* The new file's name must survive a power cut as its content does. */
@@ -155,17 +128,21 @@ int
 journal_schema_writer(struct journal_db *d, const char *dir)
 {
 	int64_t sync = 0;
-	int known;
+	int format;
 
 	if (open_file(d, dir, 5000) == -1)
 		return -1;
-	known = identify(d, dir);
-	if (known == -1)
+	format = identify(d, dir);
+	if (format == -1)
 		return -1;
 	if (journal_db_exec(d, writer_setup) != SQLITE_OK ||
-	    (known == 0 && journal_db_exec(d, tables) != SQLITE_OK)) {
+	    journal_format_raise(d, format) != SQLITE_OK) {
 		journal_schema_complain(d, dir, "set up");
 		return -1;
+	}
+	if (format != 0 && format != JOURNAL_FORMAT) {
+		log_info("journal_upgraded", LOG_S("dir", dir), LOG_I("from", format),
+		    LOG_I("to", JOURNAL_FORMAT));
 	}
 	/* A pragma that is not understood is silently nothing. */
 	if (journal_db_get(d, "PRAGMA synchronous", &sync) != SQLITE_OK || sync != 2) {

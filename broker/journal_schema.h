@@ -5,15 +5,16 @@
 #include "broker/journal_db.h"
 
 #define JOURNAL_APPLICATION 0x54415849 /* "TAXI" */
-#define JOURNAL_FORMAT 1
+#define JOURNAL_FORMAT 2
 #define JOURNAL_FILE "journal.db"
 #define JOURNAL_LOCK "journal.lock"
 
 /* An exclusive flock on <dir>/journal.lock: the descriptor, or -1. */
 int journal_schema_lock(const char *dir);
 
-/* The writer's connection.  A new file gets its tables; one that is not a journal, or of a newer
- * format, is refused and left as it is. */
+/* The writer's connection.  A new file gets its tables, one of an older format is brought up to
+ * this one, in one transaction; one that is not a journal, or of a newer format, is refused and
+ * left as it is. */
 int journal_schema_writer(struct journal_db *d, const char *dir);
 /* A connection that only reads; the writer's is open already. */
 int journal_schema_reader(struct journal_db *d, const char *dir);

@@ -289,6 +289,30 @@ sqlite_claims(struct journal *j, journal_claim_fn *fn, void *arg)
 }
 
 static int
+sqlite_policies(struct journal *j, journal_policy_fn *fn, void *arg)
+{
+	return journal_reader_policies(&of(j)->reader, fn, arg);
+}
+
+static uint64_t
+sqlite_seek(struct journal *j, int64_t at_ms)
+{
+	return journal_reader_seek(&of(j)->reader, at_ms, j->first, j->head);
+}
+
+static uint64_t
+sqlite_find(struct journal *j, const uint8_t id[16])
+{
+	return journal_reader_find(&of(j)->reader, id);
+}
+
+static int
+sqlite_retained(struct journal *j, struct span after, journal_row_fn *fn, void *arg)
+{
+	return journal_reader_retained(&of(j)->reader, after, j->head, fn, arg);
+}
+
+static int
 by_value(const void *va, const void *vb)
 {
 	uint32_t a = *(const uint32_t *)va, b = *(const uint32_t *)vb;
@@ -358,6 +382,10 @@ static const struct journal_ops sqlite_ops = {
     .groups = sqlite_groups,
     .dead_each = sqlite_dead_each,
     .claims = sqlite_claims,
+    .policies = sqlite_policies,
+    .seek = sqlite_seek,
+    .find = sqlite_find,
+    .retained = sqlite_retained,
     .stats = sqlite_stats,
 };
 

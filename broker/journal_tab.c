@@ -93,6 +93,7 @@ item_free(struct journal_item *it)
 	free(it->name_mem);
 	free(it->a_mem);
 	free(it->b_mem);
+	free(it->row);
 	free(it);
 }
 

@@ -15,8 +15,9 @@ struct journal_item {
 	struct span a,
 	    b; /* cursor: owner, value; group: settings, state; claim: name; id: digest */
 	uint8_t *name_mem, *a_mem, *b_mem;
-	uint64_t n; /* group: next; id: seq */
-	uint32_t m; /* id: groups */
+	struct journal_row *row; /* retained: its spans are in `a_mem` */
+	uint64_t n;              /* group: next; id: seq */
+	uint32_t m;              /* id: groups */
 };
 
 struct journal_tab {

@@ -64,6 +64,9 @@ journal_write_close(struct journal_writer *w, bool keep_wal)
 		    w->db.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_wal ? 1 : 0, NULL);
 	}
 	journal_dedup_fini(&w->dedup);
+	journal_db_forget(&w->names);
+	journal_db_forget(&w->letters);
+	journal_db_forget(&w->last);
 	journal_db_close(&w->db);
 	journal_room_close(&w->room);
 	free(w->leader);
@@ -185,7 +188,7 @@ makes_room(const struct journal_op *op)
 {
 	return op->kind == JOURNAL_TRIM || op->kind == JOURNAL_GROUP_STATE ||
 	       op->kind == JOURNAL_GROUP_DEL || op->kind == JOURNAL_DEAD_DROP ||
-	       op->kind == JOURNAL_CLAIM_DEL;
+	       op->kind == JOURNAL_CLAIM_DEL || op->kind == JOURNAL_POLICY_DEL;
 }
 
 static int

@@ -15,6 +15,7 @@ struct journal_pos {
 	uint64_t meta_head; /* head when the row `meta` was written last */
 	uint64_t gen;       /* dedup's turn */
 	int64_t since_ms;
+	struct journal_kept last;         /* retained */
 	uint64_t records, repeats, bytes; /* since start */
 };
 
@@ -22,6 +23,7 @@ struct journal_pos {
 
 struct journal_writer {
 	struct journal_db db;
+	struct journal_db names, letters, last; /* the same connection, other statements */
 	struct journal_dedup dedup;
 	struct journal_room room;
 	struct journal_pos pos, committed;

@@ -102,27 +102,16 @@ store_one_of_each(struct journal *j)
 	CHECK(kit_run(j, &dead) == ERR_OK && kit_run(j, &claim) == ERR_OK);
 }
 
+/* What store_one_of_each stored. */
 static void
-test_reopen(const char *dir)
+find_one_of_each(struct journal *j)
 {
-	struct journal *j = kit_open(dir);
-	struct journal_stats a, b;
-	struct journal_rec r = kit_rec(3, "three");
-	struct journal_op op = kit_put(&r, 1);
+	struct journal_rec r;
 	uint8_t *cur;
 	size_t n;
 	bool right = false;
 
-	store_one_of_each(j);
-	journal_stats(j, &a);
-	CHECK(a.commits == 6 && a.fsync_us_max > 0 && a.fsync_us_p50 <= a.fsync_us_p99);
-	journal_close(j);
-
-	j = kit_open(dir);
-	CHECK(j != NULL && journal_head(j) == 2 && journal_first(j) == 1 && count(j) == 2);
-	journal_stats(j, &b);
-	CHECK(b.kept_bytes == 6 && b.records == 0 && b.oldest_ms == KIT_T0);
-	CHECK(b.file_bytes > 0 && b.file_bytes % 4096 == 0);
+	CHECK(journal_head(j) == 2 && journal_first(j) == 1 && count(j) == 2);
 	CHECK(journal_groups(j, see_group, &right) == 0 && right);
 	right = false;
 	CHECK(journal_dead_each(j, span_str("g"), 0, see_dead, &right) == 0 && right);
@@ -131,6 +120,26 @@ test_reopen(const char *dir)
 	CHECK(journal_cursor(j, span_str("src"), &cur, &n) == 0 && span_is(span_of(cur, n), "cur"));
 	free(cur);
 	CHECK(kit_put1(j, 1, "one", &r) == ERR_OK && r.repeat && r.seq == 1);
+}
+
+static void
+test_reopen(const char *dir)
+{
+	struct journal *j = kit_open(dir);
+	struct journal_stats a, b;
+	struct journal_rec r = kit_rec(3, "three");
+	struct journal_op op = kit_put(&r, 1);
+
+	store_one_of_each(j);
+	journal_stats(j, &a);
+	CHECK(a.commits == 6 && a.fsync_us_max > 0 && a.fsync_us_p50 <= a.fsync_us_p99);
+	journal_close(j);
+
+	j = kit_open(dir);
+	journal_stats(j, &b);
+	CHECK(b.kept_bytes == 6 && b.records == 0 && b.oldest_ms == KIT_T0);
+	CHECK(b.file_bytes > 0 && b.file_bytes % 4096 == 0);
+	find_one_of_each(j);
 	r = kit_rec(3, "three");
 	op.u.put.src = span_str("src");
 	op.u.put.owner = span_str("you");
@@ -170,9 +179,9 @@ test_refused(const char *dir)
 	journal_close(j);
 	CHECK(kit_open("/nonexistent/journal") == NULL);
 
-	sql(dir, "PRAGMA user_version=2");
+	sql(dir, "PRAGMA user_version=3");
 	CHECK(kit_open(dir) == NULL);
-	sql(dir, "PRAGMA user_version=1");
+	sql(dir, "PRAGMA user_version=2");
 	sql(dir, "PRAGMA application_id=7");
 	CHECK(kit_open(dir) == NULL);
 	sql(dir, "PRAGMA application_id=1413568585");
@@ -309,11 +318,110 @@ test_drain(const char *dir)
 	free(path);
 }
 
+/* A file of format 1 as the version that knew no other wrote it, with what store_one_of_each
+ * stores. */
+static const char format_1[] =
+    "PRAGMA page_size=4096;PRAGMA auto_vacuum=INCREMENTAL;PRAGMA journal_mode=WAL;BEGIN;"
+    "CREATE TABLE records(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, exp INTEGER NOT NULL,"
+    " id BLOB NOT NULL, crc INTEGER NOT NULL, topic TEXT NOT NULL, key TEXT,"
+    " frame BLOB NOT NULL);"
+    "INSERT INTO records VALUES(1,1700000000000,0,X'00000000000000000000000000000001',1580231699,"
+    "'a.b',NULL,X'6f6e65');"
+    "INSERT INTO records VALUES(2,1700000000000,0,X'00000000000000000000000000000002',2379717775,"
+    "'a.b',NULL,X'74776f');"
+    "CREATE TABLE meta(one INTEGER PRIMARY KEY CHECK(one = 1), head INTEGER NOT NULL,"
+    " at INTEGER NOT NULL, kept INTEGER NOT NULL, gen INTEGER NOT NULL, since INTEGER NOT NULL);"
+    "INSERT INTO meta VALUES(1,0,1700000000000,0,1,1700000000000);"
+    "CREATE TABLE dedup_0(id BLOB PRIMARY KEY, dig BLOB NOT NULL, seq INTEGER NOT NULL,"
+    " groups INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE dedup_1(id BLOB PRIMARY KEY, dig BLOB NOT NULL, seq INTEGER NOT NULL,"
+    " groups INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE dedup_2(id BLOB PRIMARY KEY, dig BLOB NOT NULL, seq INTEGER NOT NULL,"
+    " groups INTEGER NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO dedup_1 VALUES(X'00000000000000000000000000000001',"
+    "X'6f6e650000000000000000000000000000000000000000000000000000000000',1,7);"
+    "INSERT INTO dedup_1 VALUES(X'00000000000000000000000000000002',"
+    "X'74776f0000000000000000000000000000000000000000000000000000000000',2,7);"
+    "CREATE TABLE cursors(src TEXT PRIMARY KEY, owner TEXT, cur BLOB);"
+    "INSERT INTO cursors VALUES('src','me',X'637572');"
+    "CREATE TABLE groups(name TEXT PRIMARY KEY, settings BLOB, state BLOB, next INTEGER NOT NULL);"
+    "INSERT INTO groups VALUES('g',X'736574',X'7374617465',3);"
+    "CREATE TABLE dead(no INTEGER PRIMARY KEY AUTOINCREMENT, grp TEXT NOT NULL,"
+    " seq INTEGER NOT NULL, id BLOB NOT NULL, topic TEXT NOT NULL, key TEXT, reason TEXT,"
+    " tries INTEGER NOT NULL, at INTEGER NOT NULL, frame BLOB);"
+    "INSERT INTO dead VALUES(1,'g',2,X'09000000000000000000000000000000','t','k',NULL,8,"
+    "1700000000000,X'66');"
+    "CREATE INDEX dead_grp ON dead(grp);"
+    "CREATE TABLE claims(path TEXT PRIMARY KEY, name TEXT NOT NULL);"
+    "INSERT INTO claims VALUES('/p','n');"
+    "PRAGMA application_id=1413568585;PRAGMA user_version=1;COMMIT;";
+
+static int64_t
+number(const char *dir, const char *text)
+{
+	char *path = xasprintf("%s/journal.db", dir);
+	sqlite3 *db = NULL;
+	sqlite3_stmt *st = NULL;
+	int64_t v = -1;
+
+	CHECK(sqlite3_open(path, &db) == SQLITE_OK);
+	CHECK(sqlite3_prepare_v2(db, text, -1, &st, NULL) == SQLITE_OK);
+	if (CHECK(sqlite3_step(st) == SQLITE_ROW))
+		v = sqlite3_column_int64(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	free(path);
+	return v;
+}
+
+static void
+test_upgrade(const char *dir)
+{
+	struct journal_op op = {.kind = JOURNAL_POLICY, .u.policy.pattern = span_str("p.>")};
+	struct journal_rec r = kit_rec(3, "three");
+	struct journal_op put = kit_put(&r, 1);
+	struct journal_stats st;
+	struct journal *j;
+
+	sql(dir, format_1);
+	for (unsigned i = 0; i < 2; i++) {
+		j = kit_open(dir);
+		if (!CHECK(j != NULL))
+			return;
+		find_one_of_each(j);
+		journal_stats(j, &st);
+		CHECK(st.damaged == 0 && st.kept_bytes == 6);
+		if (i == 0) {
+			r.from = span_str("somebody");
+			r.retain = JOURNAL_RETAIN_SET;
+			CHECK(kit_run(j, &op) == ERR_OK);
+		} else {
+			CHECK(kit_run(j, &put) == ERR_OK && r.seq == 3);
+		}
+		journal_close(j);
+		CHECK(number(dir, "PRAGMA user_version") == 2);
+	}
+}
+
+/* A step that fails leaves the file as it was. */
+static void
+test_upgrade_fails(const char *dir)
+{
+	sql(dir, format_1);
+	sql(dir, "CREATE TABLE policies(x)");
+	CHECK(kit_open(dir) == NULL);
+	CHECK(number(dir, "PRAGMA user_version") == 1);
+	CHECK(number(dir, "SELECT count(*) FROM pragma_table_info('records')") == 8);
+	sql(dir, "DROP TABLE policies");
+	journal_close(kit_open(dir));
+	CHECK(number(dir, "SELECT count(*) FROM pragma_table_info('records')") == 10);
+}
+
 int
 main(void)
 {
-	void (*const tests[])(const char *dir) = {
-	    test_reopen, test_refused, test_damaged, test_space, test_drain};
+	void (*const tests[])(const char *dir) = {test_reopen, test_refused, test_damaged,
+	    test_space, test_drain, test_upgrade, test_upgrade_fails};
 
 	for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
 		char *dir = kit_dir();

@@ -40,7 +40,13 @@ make_put(struct journal_op *op, struct journal_rec *recs, uint64_t *seed)
 		recs[i].key = word(seed);
 		recs[i].groups = kit_below(seed, 5);
 		recs[i].exp_ms = kit_below(seed, 3);
+		recs[i].topic = name(seed);
+		recs[i].from = word(seed);
+		recs[i].only = word(seed);
+		recs[i].anew = kit_below(seed, 10) == 0;
+		recs[i].retain = (enum journal_retain)kit_below(seed, JOURNAL_RETAIN_CLEAR + 1);
 	}
+	op->u.put.dead = kit_below(seed, 8) == 0 ? kit_below(seed, 20) : 0;
 	if (kit_below(seed, 3) != 0)
 		return;
 	op->u.put.src = name(seed);
@@ -52,7 +58,8 @@ make_put(struct journal_op *op, struct journal_rec *recs, uint64_t *seed)
 static void
 make(struct journal_op *op, struct journal_rec *recs, uint64_t *seed)
 {
-	*op = (struct journal_op){.kind = (enum journal_kind)kit_below(seed, JOURNAL_TRIM + 1)};
+	*op =
+	    (struct journal_op){.kind = (enum journal_kind)kit_below(seed, JOURNAL_POLICY_DEL + 1)};
 	switch (op->kind) {
 	case JOURNAL_PUT: make_put(op, recs, seed); break;
 	case JOURNAL_GROUP:
@@ -69,6 +76,9 @@ make(struct journal_op *op, struct journal_rec *recs, uint64_t *seed)
 		break;
 	case JOURNAL_GROUP_DEL: op->u.group.name = name(seed); break;
 	case JOURNAL_DEAD:
+	case JOURNAL_DEAD_EDIT:
+		op->u.dead.no = kit_below(seed, 30);
+		op->u.dead.from = word(seed);
 		op->u.dead.group = name(seed);
 		op->u.dead.topic = name(seed);
 		op->u.dead.frame = name(seed);
@@ -84,6 +94,11 @@ make(struct journal_op *op, struct journal_rec *recs, uint64_t *seed)
 		break;
 	case JOURNAL_CLAIM_DEL: op->u.claim.path = name(seed); break;
 	case JOURNAL_TRIM: op->u.trim.before = kit_below(seed, 120); break;
+	case JOURNAL_POLICY:
+	case JOURNAL_POLICY_DEL:
+		op->u.policy.pattern = name(seed);
+		op->u.policy.settings = word(seed);
+		break;
 	}
 }
 
@@ -132,6 +147,8 @@ put_row(void *arg, const struct journal_row *r)
 	put_span(b, r->topic);
 	put_span(b, r->key);
 	put_span(b, r->frame);
+	put_span(b, r->from);
+	put_span(b, r->only);
 	buf_putc(b, '\n');
 	return true;
 }
@@ -159,6 +176,7 @@ put_dead(void *arg, const struct journal_dead *d)
 	put_span(b, d->reason);
 	put_span(b, d->frame);
 	put_span(b, d->key);
+	put_span(b, d->from);
 	buf_putc(b, '\n');
 	return true;
 }
@@ -184,6 +202,9 @@ put_all(struct buf *b, struct journal *j)
 	} while (next != 0 && next <= journal_head(j));
 	buf_printf(b, "next %llu\n", (unsigned long long)next);
 	if (journal_groups(j, put_group, b) == -1 || journal_claims(j, put_claim, b) == -1 ||
+	    journal_policies(j, put_claim, b) == -1 ||
+	    journal_retained(j, (struct span){NULL, 0}, put_row, b) == -1 ||
+	    journal_retained(j, span_str("ab"), put_row, b) == -1 ||
 	    journal_dead_each(j, (struct span){NULL, 0}, 0, put_dead, b) == -1 ||
 	    journal_dead_each(j, span_str("a"), 2, put_dead, b) == -1)
 		buf_puts(b, "failed");
@@ -195,6 +216,11 @@ put_all(struct buf *b, struct journal *j)
 		cur.p = p;
 		put_span(b, cur);
 		free(p);
+	}
+	for (unsigned i = 0; i < 20; i++) {
+		buf_printf(b, "id %u at %llu, hour %u from %llu\n", i,
+		    (unsigned long long)journal_find(j, kit_rec(i, "").id), i,
+		    (unsigned long long)journal_seek(j, kit_now() - (int64_t)i * HOUR));
 	}
 	journal_stats(j, &st);
 	buf_printf(b, "records %llu repeats %llu bytes %llu kept %llu oldest %lld\n",
