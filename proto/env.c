@@ -1,4 +1,4 @@
-#include "proto/env.h"
+#include "proto/env_impl.h"
 
 #include <string.h>
 
@@ -6,34 +6,28 @@
 #include "proto/mp.h"
 #include "proto/topic.h"
 
-enum { NAME_MAX_BYTES = 8, DETAIL_MAX = 2048 };
+enum { DETAIL_MAX = 2048 };
 
-/* Names padded with NUL to one machine word, so that a look-up is a run of word comparisons. */
-static const char verb_names[ENV_VERB_COUNT][NAME_MAX_BYTES] = {
+const char env_verb_names[ENV_VERB_COUNT][ENV_NAME] = {
 #define X(v) [ENV_##v] = #v,
     ENV_VERBS(X)
 #undef X
 };
 
-static const char meta_names[ENV_M_COUNT][NAME_MAX_BYTES] = {
+const char env_meta_names[ENV_M_COUNT][ENV_NAME] = {
 #define X(id, name, kind, max) [ENV_M_##id] = #name,
     ENV_METAS(X)
 #undef X
 };
 
-#define X(v) _Static_assert(sizeof #v - 1 <= NAME_MAX_BYTES, "a verb fits a word");
+#define X(v) _Static_assert(sizeof #v - 1 <= ENV_NAME, "a verb fits a word");
 ENV_VERBS(X)
 #undef X
-#define X(id, name, kind, max) \
-	_Static_assert(sizeof #name - 1 <= NAME_MAX_BYTES, "a key fits a word");
+#define X(id, name, kind, max) _Static_assert(sizeof #name - 1 <= ENV_NAME, "a key fits a word");
 ENV_METAS(X)
 #undef X
 
-static const struct {
-	char kind;
-	uint8_t len;
-	uint64_t max;
-} metas[ENV_M_COUNT] = {
+const struct env_meta_rule env_meta_rules[ENV_M_COUNT] = {
 #define X(id, name, k, limit) \
 	[ENV_M_##id] = {.kind = #k[0], .len = sizeof #name - 1, .max = (uint64_t)(limit)},
     ENV_METAS(X)
@@ -66,42 +60,25 @@ env_init(struct env *e, enum env_verb verb, struct span topic, const uint8_t *id
 	}
 }
 
-/* The index of `s` among `count` names, looking from `hint` on and round; count when it is none. */
 static unsigned
-find_name(const char (*names)[NAME_MAX_BYTES], unsigned count, unsigned hint, struct span s)
+find_name(const char (*names)[ENV_NAME], unsigned count, unsigned hint, struct span s)
 {
-	char word[NAME_MAX_BYTES] = {0};
-
-	if (s.n == 0 || s.n > sizeof word || memchr(s.p, 0, s.n) != NULL)
+	if (s.n == 0 || s.n > ENV_NAME || memchr(s.p, 0, s.n) != NULL)
 		return count;
-	memcpy(word, s.p, s.n);
-	for (unsigned i = 0, k = hint; i < count; i++, k++) {
-		if (k >= count)
-			k = 0;
-		if (memcmp(names[k], word, sizeof word) == 0)
-			return k;
-	}
-	return count;
-}
-
-/* Keys whose readers copy a fixed number of bytes. */
-static bool
-is_fixed(enum env_meta k)
-{
-	return k == ENV_M_DIG || k == ENV_M_ROOT || k == ENV_M_EPOCH;
+	return env_find_name(names, count, hint, s);
 }
 
 static bool
 read_value(struct env *e, enum env_meta k, struct mp_r *r)
 {
-	switch (metas[k].kind) {
-	case 'U': env_set_u(e, k, mp_u64(r, metas[k].max)); break;
+	switch (env_meta_rules[k].kind) {
+	case 'U': env_set_u(e, k, mp_u64(r, env_meta_rules[k].max)); break;
 	case 'T': env_set_u(e, k, mp_bool(r)); break;
-	case 'S': env_set_s(e, k, mp_str(r, metas[k].max)); break;
-	case 'B': env_set_s(e, k, mp_bin(r, metas[k].max)); break;
+	case 'S': env_set_s(e, k, mp_str(r, env_meta_rules[k].max)); break;
+	case 'B': env_set_s(e, k, mp_bin(r, env_meta_rules[k].max)); break;
 	default: env_set_s(e, k, mp_raw(r)); break;
 	}
-	return !r->bad && (!is_fixed(k) || e->m[k].s.n == metas[k].max);
+	return !r->bad && (!env_meta_is_fixed(k) || e->m[k].s.n == env_meta_rules[k].max);
 }
 
 /* Sentences for a known key with a value that is not what it must be. */
@@ -129,7 +106,7 @@ read_meta(struct env *e, struct mp_r *r)
 		unsigned k = ENV_M_COUNT;
 
 		if (mp_peek(r) == MP_STR) {
-			k = find_name(meta_names, ENV_M_COUNT, hint, mp_str(r, SIZE_MAX));
+			k = find_name(env_meta_names, ENV_M_COUNT, hint, mp_str(r, SIZE_MAX));
 		} else {
 			mp_raw(r);
 		}
@@ -180,7 +157,7 @@ read_header(struct env *e, struct span header)
 	version = mp_u64(&r, UINT64_MAX);
 	if (r.bad || version != ENV_VERSION)
 		return "version: expected 1";
-	verb = find_name(verb_names, ENV_VERB_COUNT, ENV_NONE, mp_str(&r, SIZE_MAX));
+	verb = find_name(env_verb_names, ENV_VERB_COUNT, ENV_NONE, mp_str(&r, SIZE_MAX));
 	if (r.bad || verb == ENV_NONE || verb == ENV_VERB_COUNT)
 		return "verb: not one of this version";
 	e->verb = (enum env_verb)verb;
@@ -211,6 +188,20 @@ scan_header(struct span s)
 	if (s.n > LIMIT_HEADER)
 		s.n = LIMIT_HEADER;
 	return mp_scan(s, LIMIT_NEST, LIMIT_HEADER_ELEMENTS);
+}
+
+/* A header of any kind, from the start. */
+static const char *
+read_frame(struct env *e, struct span frame, size_t *header)
+{
+	env_init(e, ENV_NONE, (struct span){NULL, 0}, NULL);
+	recover_id(e->id, frame);
+	if (frame.n > LIMIT_FRAME_RX)
+		return "frame: over 16 MiB";
+	*header = scan_header(frame);
+	if (*header == 0)
+		return "header: not msgpack within 8 KiB, 256 elements, 32 levels";
+	return read_header(e, span_of(frame.p, *header));
 }
 
 /* Nothing, or one object. */
@@ -249,16 +240,12 @@ env_decode(struct env *e, struct span frame, bool scan_body, const char **why)
 		why = &unused;
 	*why = "";
 	env_init(e, ENV_NONE, (struct span){NULL, 0}, NULL);
-	recover_id(e->id, frame);
+	n = frame.n <= LIMIT_FRAME_RX ? env_fast(e, frame) : 0;
+	if (n == 0)
+		bad = read_frame(e, frame, &n);
 	if (frame.n > LIMIT_FRAME_RX) {
-		*why = "frame: over 16 MiB";
+		*why = bad;
 		return ERR_TOO_BIG;
-	}
-	n = scan_header(frame);
-	if (n == 0) {
-		bad = "header: not msgpack within 8 KiB, 256 elements, 32 levels";
-	} else {
-		bad = read_header(e, span_of(frame.p, n));
 	}
 	if (bad == NULL) {
 		if (n < frame.n)
@@ -282,9 +269,9 @@ put_value(const struct env *e, enum env_meta k, struct buf *out)
 {
 	const union env_value *v = &e->m[k];
 
-	switch (metas[k].kind) {
+	switch (env_meta_rules[k].kind) {
 	case 'U':
-		if (v->u > metas[k].max)
+		if (v->u > env_meta_rules[k].max)
 			return ERR_BAD_ENVELOPE;
 		mp_put_u64(out, v->u);
 		return ERR_OK;
@@ -292,11 +279,11 @@ put_value(const struct env *e, enum env_meta k, struct buf *out)
 	case 'A': buf_put(out, v->s.p, v->s.n); return ERR_OK;
 	default: break;
 	}
-	if (v->s.n > metas[k].max)
+	if (v->s.n > env_meta_rules[k].max)
 		return ERR_TOO_BIG;
-	if (is_fixed(k) && v->s.n != metas[k].max)
+	if (env_meta_is_fixed(k) && v->s.n != env_meta_rules[k].max)
 		return ERR_BAD_ENVELOPE;
-	if (metas[k].kind == 'S') {
+	if (env_meta_rules[k].kind == 'S') {
 		mp_put_str(out, v->s);
 	} else {
 		mp_put_bin(out, v->s);
@@ -313,12 +300,22 @@ put_meta(const struct env *e, struct buf *out)
 	for (uint64_t left = e->has; left != 0; left &= left - 1) {
 		enum env_meta k = (enum env_meta)__builtin_ctzll(left);
 
-		mp_put_str(out, span_of(meta_names[k], metas[k].len));
+		mp_put_str(out, span_of(env_meta_names[k], env_meta_rules[k].len));
 		rc = put_value(e, k, out);
 		if (rc != ERR_OK)
 			return rc;
 	}
 	return ERR_OK;
+}
+
+/* Raw values and text come from callers: what a reader would refuse is not sent. */
+static bool
+is_readable(struct span header)
+{
+	struct env e;
+
+	e.has = 0;
+	return env_fast(&e, header) == header.n || scan_header(header) == header.n;
 }
 
 static enum err
@@ -340,10 +337,7 @@ put_header(const struct env *e, struct buf *out)
 		return rc;
 	if (out->failed || out->n - from > LIMIT_HEADER)
 		return ERR_TOO_BIG;
-	/* raw values and text come from callers: what a reader would refuse is not sent */
-	if (scan_header(span_of(out->p + from, out->n - from)) != out->n - from)
-		return ERR_BAD_ENVELOPE;
-	return ERR_OK;
+	return is_readable(span_of(out->p + from, out->n - from)) ? ERR_OK : ERR_BAD_ENVELOPE;
 }
 
 enum err

@@ -4,7 +4,7 @@
  *   mp_scan   walks the structure with one budget for all elements at any depth, allocates nothing;
  *   mp_r      reads typed values in a straight line with a sticky error; or
  *   doc.h     hands out msgpack-c's objects.
- * Writing is msgpack-c's packer into a struct buf, whose `failed` is the sticky error. */
+ * Writing goes into a struct buf, whose `failed` is the sticky error. */
 #include <msgpack.h>
 #include "base/buf.h"
 #include "base/span.h"

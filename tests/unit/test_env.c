@@ -282,6 +282,83 @@ test_err(void)
 	CHECK(env_err_text(&e).p == NULL);
 }
 
+static bool
+same(const struct env *a, const struct env *b)
+{
+	if (a->verb != b->verb || !span_eq(a->topic, b->topic) || memcmp(a->id, b->id, 16) != 0 ||
+	    a->has != b->has || !span_eq(a->body, b->body))
+		return false;
+	for (unsigned k = 0; k < ENV_M_COUNT; k++) {
+		if (!env_has(a, k))
+			continue;
+		if (kinds[k] == 'U' || kinds[k] == 'T' ? a->m[k].u != b->m[k].u
+						       : !span_eq(a->m[k].s, b->m[k].s))
+			return false;
+	}
+	return true;
+}
+
+/* A frame whose version takes two bytes is read the long way round: it must come to the same. */
+static bool
+reads_alike(const uint8_t *p, size_t n)
+{
+	static uint8_t wide[1024];
+	struct env a, b;
+	enum err ea, eb;
+
+	memcpy(wide, p, 1);
+	wide[1] = 0xcc;
+	memcpy(wide + 2, p + 1, n - 1);
+	ea = env_decode(&a, span_of(p, n), false, NULL);
+	eb = env_decode(&b, span_of(wide, n + 1), false, NULL);
+	return ea == eb && (ea == ERR_OK ? same(&a, &b) : memcmp(a.id, b.id, 16) == 0);
+}
+
+static size_t
+a_frame(uint8_t *to)
+{
+	static const uint8_t root[16] = {7};
+	struct env e;
+
+	env_init(&e, ENV_MSG, span_str("rows.in.x"), id);
+	env_set_s(&e, ENV_M_KEY, span_str("k-1"));
+	env_set_s(&e, ENV_M_ROOT, span_of(root, 16));
+	env_set_s(&e, ENV_M_AS, span_str("\xa2me"));
+	env_set_u(&e, ENV_M_TTL, 5000);
+	env_set_u(&e, ENV_M_AGAIN, 1);
+	env_set_s(&e, ENV_M_GROUP, span_str("a-group"));
+	env_set_u(&e, ENV_M_SEQ, UINT64_C(1) << 40);
+	env_set_u(&e, ENV_M_TRY, 1);
+	env_set_s(&e, ENV_M_CODE, span_str("BUSY"));
+	e.body = span_of("\x95\x01", 2);
+	buf_reset(&out);
+	CHECK(env_encode(&e, &out) == ERR_OK);
+	memcpy(to, out.p, out.n);
+	return out.n;
+}
+
+static void
+test_both_ways_of_reading(void)
+{
+	static const uint8_t bytes[] = {0, 1, 0x20, 0x7f, 0x80, 0x81, 0x8f, 0x90, 0xa0, 0xa1, 0xbf,
+	    0xc0, 0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc7, 0xca, 0xcc, 0xcd, 0xcf, 0xd0, 0xd3, 0xd4,
+	    0xd9, 0xda, 0xdc, 0xde, 0xe0, 0xff, 'k', 't'};
+	uint8_t frame[512];
+	size_t n = a_frame(frame), bad = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint8_t was = frame[i];
+
+		for (size_t k = 0; i != 1 && k < sizeof bytes; k++) {
+			frame[i] = bytes[k];
+			bad += reads_alike(frame, n) ? 0 : 1;
+		}
+		frame[i] = was;
+		bad += i == 0 || reads_alike(frame, i) ? 0 : 1;
+	}
+	CHECK(bad == 0 && reads_alike(frame, n));
+}
+
 int
 main(void)
 {
@@ -294,6 +371,7 @@ main(void)
 	test_header_limit();
 	test_unscanned();
 	test_err();
+	test_both_ways_of_reading();
 	buf_fini(&out);
 	return check_done();
 }
