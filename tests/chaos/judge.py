@@ -98,7 +98,8 @@ def deliveries(f, group):
             if d.seq in plain:
                 yield "not marked", f"{group}: {d} was {plain[d.seq]} before"
             plain[d.seq] = d
-        if d.what == "A" and d.seq not in first:
+        # One that was rejected had its turn, even if a crash forgot it and it comes again.
+        if d.what in "AR" and d.seq not in first:
             first[d.seq] = d
             if s.key:
                 by_key[s.key].append(d)
