@@ -6,6 +6,9 @@ BUILD   ?= debug
 O       := build/$(BUILD)
 PKGCONF ?= pkg-config
 CC      ?= gcc
+ifeq ($(BUILD),fuzz)
+CC      := clang
+endif
 
 # Debian 12 calls it "msgpack", upstream >= 6 calls it "msgpack-c".
 MSGPACK := $(shell $(PKGCONF) --exists msgpack-c 2>/dev/null && echo msgpack-c || echo msgpack)
@@ -40,6 +43,7 @@ HARD := -fstack-protector-strong -fstack-clash-protection -fno-common -fPIE
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SAN_tsan := -fsanitize=thread
 SAN_cov  := --coverage
+SAN_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 OPT_debug   := -Og -g3
 OPT_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 OPT := $(or $(OPT_$(BUILD)),-O1 -g3)
@@ -207,12 +211,17 @@ units: $(TBIN)
 check: all units
 	prove -j2 --exec 'env TSAN_OPTIONS=suppressions=$(CURDIR)/tests/tsan.supp:allocator_may_return_null=1' $(TBIN)
 
-build/fuzz/%: tests/fuzz/%.c $(foreach d,$(LIBDIRS) broker,$(call src,$(d)) $(wildcard $(d)/*.h))
-	@mkdir -p $(@D)
-	$(note) "  FUZZ $@"
-	@clang $(CPPFLAGS) -std=c11 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-		-o $@ $< $(foreach d,$(LIBDIRS),$(call src,$(d))) $(LIBS)
+# libFuzzer is clang's, and wants a tree of its own.
+ifeq ($(BUILD),fuzz)
 fuzzers: $(FUZZ)
+$(O)/fuzz_%: $(O)/tests/fuzz/fuzz_%.o $(O)/parts/broker.a $(LIB)
+	$(note) "  LD   $@"
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(call linklibs,broker)
+else
+fuzzers:
+	$(MAKE) -s BUILD=fuzz fuzzers
+$(FUZZ): fuzzers
+endif
 # A run ends when its time is up or at the first crash; new inputs stay under build/, crashes too.
 fuzz: $(addprefix run-,$(notdir $(FUZZ)))
 run-fuzz_%: build/fuzz/fuzz_%
