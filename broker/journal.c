@@ -94,6 +94,13 @@ journal_reap(struct journal *j)
 	return op;
 }
 
+void
+journal_known(struct journal *j, uint64_t head)
+{
+	if (head > j->head)
+		j->ops->known(j, head);
+}
+
 uint64_t
 journal_head(const struct journal *j)
 {

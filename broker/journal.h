@@ -135,7 +135,9 @@ struct journal_op {
 
 struct journal_ops; /* journal_impl.h */
 
-/* NULL when it cannot be opened (logged).  `dir` must exist and be ours alone (flock). */
+/* NULL when it cannot be opened (logged); errno is EUCLEAN where trying again will not help: it is
+ * damaged, another program's, or of a later version.  `dir` must exist and be ours alone (flock).
+ */
 struct journal *journal_open_sqlite(const char *dir);
 struct journal *journal_open_mem(void);
 /* Commits what was submitted and gives every operation back to its owner unreaped.  Nothing that
@@ -145,6 +147,11 @@ void journal_close(struct journal *j);
 /* What was recovered.  The callback's spans live until it returns. */
 typedef void journal_group_fn(void *arg, const struct journal_group *g);
 int journal_groups(struct journal *j, journal_group_fn *fn, void *arg);
+
+/* The caller knows from what it stored itself that seq `head` was given out.  Where that is above
+ * the recovered head, records are lost: logged (evt=journal_lost), counted, and their seqs are not
+ * given out again.  Before the first submit. */
+void journal_known(struct journal *j, uint64_t head);
 
 uint64_t journal_head(const struct journal *j);  /* last seq reaped; 0 = none.  Never reused. */
 uint64_t journal_first(const struct journal *j); /* lowest seq still kept; head + 1 = none */
@@ -204,13 +211,23 @@ int journal_claims(struct journal *j, journal_claim_fn *fn, void *arg);
 typedef void journal_policy_fn(void *arg, struct span pattern, struct span settings);
 int journal_policies(struct journal *j, journal_policy_fn *fn, void *arg);
 
+#define JOURNAL_BUCKETS 12u
+#define JOURNAL_BOUNDS                                                                           \
+	{                                                                                        \
+		100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 1000000, INT64_MAX \
+	}
+
 struct journal_stats {
 	uint64_t commits, records, repeats,
-	    bytes;                       /* since start; records stored and their frames' bytes */
-	uint64_t damaged;                /* times a damaged record was skipped, since start */
+	    bytes;        /* since start; records stored and their frames' bytes */
+	uint64_t damaged; /* times a damaged record was skipped, or one missing, since start */
+	uint64_t lost;    /* seqs known to have been committed that were not there at open */
 	uint64_t file_bytes, kept_bytes; /* database file (0 in memory); frames kept */
 	int64_t oldest_ms;               /* unix ms of the oldest record kept; 0 = none */
 	uint32_t fsync_us_p50, fsync_us_p99, fsync_us_max; /* of the last 1,024 commits */
+	/* Since start: commits that took at most JOURNAL_BOUNDS[i] us, not counted before; the last
+	 * without bound. */
+	uint64_t fsync_us_in[JOURNAL_BUCKETS], fsync_us_sum;
 	bool full; /* the disk is full: only what makes room is executed */
 };
 void journal_stats(struct journal *j, struct journal_stats *s);

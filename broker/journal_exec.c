@@ -110,6 +110,7 @@ journal_exec_recover(struct journal_writer *w)
 	    {"SELECT gen FROM meta", 0},
 	    {"SELECT since FROM meta", 0},
 	    {"SELECT crc FROM meta", 0},
+	    {"SELECT max(next) - 1 FROM groups", 0},
 	};
 	struct journal_pos *p = &w->pos;
 
@@ -125,12 +126,15 @@ journal_exec_recover(struct journal_writer *w)
 		return SQLITE_CORRUPT;
 	}
 	p->meta_head = (uint64_t)q[0].v;
-	p->head = (uint64_t)(q[1].v > q[0].v ? q[1].v : q[0].v);
+	/* Records go from the front: while there is one, the last is the last. */
+	p->head = (uint64_t)(q[1].v != 0 ? q[1].v : q[0].v);
 	p->first = q[2].v != 0 ? (uint64_t)q[2].v : p->head + 1;
 	p->at_ms = q[4].v > q[3].v ? q[4].v : q[3].v;
 	p->kept = (uint64_t)(q[5].v + q[6].v);
 	p->gen = (uint64_t)q[7].v;
 	p->since_ms = q[8].v;
+	journal_write_known(w, (uint64_t)q[0].v, "meta");
+	journal_write_known(w, (uint64_t)q[10].v, "groups");
 	return journal_last_recover(w);
 }
 

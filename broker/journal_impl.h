@@ -22,6 +22,7 @@ struct journal_ops {
 	uint64_t (*seek)(struct journal *j, int64_t at_ms);
 	uint64_t (*find)(struct journal *j, const uint8_t id[16]);
 	int (*retained)(struct journal *j, struct span after, journal_row_fn *fn, void *arg);
+	void (*known)(struct journal *j, uint64_t head); /* sets j->head and first too */
 	void (*stats)(struct journal *j, struct journal_stats *s);
 };
 

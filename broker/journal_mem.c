@@ -317,6 +317,14 @@ mem_cursor(struct journal *j, struct span src, uint8_t **p, size_t *n)
 	return 0;
 }
 
+/* What is in memory is not lost while it is. */
+static void
+mem_known(struct journal *j, uint64_t head)
+{
+	(void)j;
+	(void)head;
+}
+
 static void
 mem_stats(struct journal *j, struct journal_stats *s)
 {
@@ -358,6 +366,7 @@ static const struct journal_ops mem_ops = {
     .seek = mem_seek,
     .find = mem_find,
     .retained = journal_mem_names_retained,
+    .known = mem_known,
     .stats = mem_stats,
 };
 

@@ -21,6 +21,7 @@ enum st {
 	POLICIES,
 	LAST,
 	AT,
+	BEFORE,
 	GEN,
 	ID,
 	ID_LAST = ID + 2,
@@ -41,6 +42,7 @@ static const char *const sql[STATEMENTS] = {
     [POLICIES] = "SELECT pattern, settings, crc FROM policies ORDER BY pattern",
     [LAST] = "SELECT " JOURNAL_LAST ", NULL FROM retained WHERE topic > ?1 ORDER BY topic",
     [AT] = "SELECT at FROM records WHERE seq >= ?1 ORDER BY seq LIMIT 1",
+    [BEFORE] = "SELECT 1 FROM records WHERE seq < ?1 LIMIT 1",
     [GEN] = "SELECT gen FROM meta",
     [ID] = "SELECT dig, seq, groups FROM dedup_0 WHERE id = ?1",
     [ID + 1] = "SELECT dig, seq, groups FROM dedup_1 WHERE id = ?1",
@@ -53,12 +55,11 @@ static const char *const sql[STATEMENTS] = {
 int
 journal_reader_open(struct journal_reader *r, const char *dir)
 {
-	if (journal_schema_reader(&r->db, dir) == -1)
-		return -1;
-	if (journal_db_prepare(&r->db, sql, STATEMENTS) == SQLITE_OK)
-		return 0;
-	journal_schema_complain(&r->db, dir, "prepare to read");
-	return -1;
+	int rc = journal_schema_reader(&r->db, dir);
+
+	if (rc == 0 && journal_db_prepare(&r->db, sql, STATEMENTS) != SQLITE_OK)
+		return journal_schema_complain(&r->db, dir, "prepare to read");
+	return rc;
 }
 
 void
@@ -120,29 +121,93 @@ load(struct journal_reader *r, enum st st, struct journal_row *row)
 	return false;
 }
 
+/* Seqs have no holes.  What is missing at the front may have been trimmed just now; where something
+ * before it is still there, it was not. */
+static void
+note_gap(struct journal_reader *r, uint64_t due, uint64_t seq)
+{
+	int rc;
+
+	if (seq <= due)
+		return;
+	journal_db_bind_u(&r->db, BEFORE, 1, due);
+	rc = journal_db_step(&r->db, BEFORE);
+	if (rc == SQLITE_ROW) {
+		r->damaged += seq - due - 1;
+		damaged(r, "records", span_str("missing"), due);
+	}
+	(void)finish(r, BEFORE, rc);
+}
+
+static bool
+is_readable(struct journal_reader *r, uint64_t from)
+{
+	int rc;
+
+	journal_db_bind_u(&r->db, AT, 1, from);
+	rc = journal_db_step(&r->db, AT);
+	if (rc == SQLITE_ROW)
+		journal_db_done(&r->db, AT);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE;
+}
+
+/* Pages that cannot be read, from seq `bad` on: the first seq behind them that can, looked for in
+ * growing steps and then between the last two. */
+static uint64_t
+skip(struct journal_reader *r, uint64_t bad, uint64_t head)
+{
+	uint64_t lo = bad, hi = head + 1;
+
+	for (uint64_t step = 1; lo < head && step <= head - lo; step *= 2) {
+		if (is_readable(r, lo + step)) {
+			hi = lo + step;
+			break;
+		}
+		lo += step;
+	}
+	while (hi - lo > 1) {
+		uint64_t mid = lo + (hi - lo) / 2;
+
+		if (is_readable(r, mid)) {
+			hi = mid;
+		} else {
+			lo = mid;
+		}
+	}
+	r->damaged += hi - bad - 1;
+	damaged(r, "records", span_str("page"), bad);
+	return hi;
+}
+
 uint64_t
 journal_reader_page(
     struct journal_reader *r, uint64_t from, uint64_t head, journal_row_fn *fn, void *arg)
 {
-	uint64_t next = head + 1;
+	uint64_t due = from;
 	size_t bytes = 0;
-	int rc;
+	bool more = true;
+	int rc = SQLITE_DONE;
 
 	journal_db_bind_u(&r->db, PAGE, 1, from);
 	journal_db_bind_u(&r->db, PAGE, 2, head);
-	while ((rc = journal_db_step(&r->db, PAGE)) == SQLITE_ROW) {
+	while (more && bytes < JOURNAL_PAGE_BYTES &&
+	       (rc = journal_db_step(&r->db, PAGE)) == SQLITE_ROW) {
 		struct journal_row row;
-		bool more = true;
+		bool sound = load(r, PAGE, &row);
 
-		if (load(r, PAGE, &row))
+		note_gap(r, due, row.seq);
+		due = row.seq + 1;
+		if (sound)
 			more = fn(arg, &row);
 		bytes += row.topic.n + row.key.n + row.frame.n;
-		if (!more || bytes >= JOURNAL_PAGE_BYTES) {
-			next = row.seq + 1;
-			break;
-		}
 	}
-	return finish(r, PAGE, rc) == 0 ? next : 0;
+	if ((rc & 0xff) == SQLITE_CORRUPT)
+		return skip(r, due, head);
+	if (rc == SQLITE_DONE) {
+		note_gap(r, due, head + 1);
+		due = head + 1;
+	}
+	return finish(r, PAGE, rc) == 0 ? due : 0;
 }
 
 int

@@ -13,7 +13,7 @@ struct journal_reader {
 	struct log_limit damaged_log, failed_log;
 };
 
-int journal_reader_open(struct journal_reader *r, const char *dir); /* 0, or -1 logged */
+int journal_reader_open(struct journal_reader *r, const char *dir); /* as journal_schema.h */
 void journal_reader_close(struct journal_reader *r, bool keep_wal);
 
 /* As the functions of journal.h; nothing above `head` is served. */

@@ -9,6 +9,7 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "broker/journal_format.h"
+#include "broker/journal_mark.h"
 
 /* page_size and auto_vacuum count only before the first table.  Debian's SQLite overwrites deleted
  * content with zeroes unless told not to. */
@@ -54,12 +55,23 @@ journal_schema_lock(const char *dir)
 	return -1;
 }
 
-void
+static bool
+is_hopeless(int rc)
+{
+	rc &= 0xff;
+	return rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB || rc == SQLITE_ERROR ||
+	       rc == SQLITE_FORMAT || rc == SQLITE_MISMATCH || rc == SQLITE_CONSTRAINT;
+}
+
+int
 journal_schema_complain(const struct journal_db *d, const char *dir, const char *what)
 {
+	int rc = d->db != NULL ? sqlite3_extended_errcode(d->db) : SQLITE_NOMEM;
+
 	log_error("journal_open_failed", LOG_S("dir", dir), LOG_S("what", what),
 	    LOG_S("sqlite", d->db != NULL ? sqlite3_errmsg(d->db) : "out of memory"),
-	    LOG_I("rc", d->db != NULL ? sqlite3_extended_errcode(d->db) : SQLITE_NOMEM));
+	    LOG_I("rc", rc));
+	return is_hopeless(rc) ? JOURNAL_HOPELESS : -1;
 }
 
 static int
@@ -73,11 +85,10 @@ open_file(struct journal_db *d, const char *dir, int busy_ms)
 		rc = sqlite3_busy_timeout(d->db, busy_ms);
 	if (rc == SQLITE_OK)
 		return 0;
-	journal_schema_complain(d, dir, "open");
-	return -1;
+	return journal_schema_complain(d, dir, "open");
 }
 
-/* The format it has, 0 for a new file, -1 for what is not ours to open (logged). */
+/* The format it has, 0 for a new file; negative (logged) for what cannot be opened. */
 static int
 identify(struct journal_db *d, const char *dir)
 {
@@ -86,8 +97,7 @@ identify(struct journal_db *d, const char *dir)
 	if (journal_db_get(d, "PRAGMA application_id", &app) != SQLITE_OK ||
 	    journal_db_get(d, "PRAGMA user_version", &version) != SQLITE_OK ||
 	    journal_db_get(d, "SELECT count(*) FROM sqlite_schema", &objects) != SQLITE_OK) {
-		journal_schema_complain(d, dir, "not a journal, or damaged");
-		return -1;
+		return journal_schema_complain(d, dir, "not a journal, or damaged");
 	}
 	if (app == 0 && version == 0 && objects == 0)
 		return 0;
@@ -95,14 +105,14 @@ identify(struct journal_db *d, const char *dir)
 		log_error("journal_open_failed", LOG_S("dir", dir),
 		    LOG_S("what", JOURNAL_FILE " belongs to another program"),
 		    LOG_I("application_id", app));
-		return -1;
+		return JOURNAL_HOPELESS;
 	}
 	if (version < 1 || version > JOURNAL_FORMAT) {
 		log_error("journal_open_failed", LOG_S("dir", dir),
 		    LOG_S(
 			"what", version < 1 ? "of no known format" : "written by a newer version"),
 		    LOG_I("format", version), LOG_I("expected", JOURNAL_FORMAT));
-		return -1;
+		return JOURNAL_HOPELESS;
 	}
 	return (int)version;
 }
@@ -124,41 +134,57 @@ sync_dir(const char *dir)
 	return rc;
 }
 
-int
-journal_schema_writer(struct journal_db *d, const char *dir)
+/* A file that was cut down to nothing looks like a new one. */
+static int
+check_new(const char *dir, int mark_fd)
+{
+	uint64_t head;
+
+	if (!journal_mark_read(mark_fd, &head))
+		return 0;
+	log_error("journal_open_failed", LOG_S("dir", dir),
+	    LOG_S("what",
+		JOURNAL_FILE " is gone or empty (to begin anew, remove " JOURNAL_LOCK " as well)"),
+	    LOG_U("head_was", head));
+	return JOURNAL_HOPELESS;
+}
+
+static int
+set_up(struct journal_db *d, const char *dir, int format)
 {
 	int64_t sync = 0;
-	int format;
 
-	if (open_file(d, dir, 5000) == -1)
-		return -1;
-	format = identify(d, dir);
-	if (format == -1)
-		return -1;
 	if (journal_db_exec(d, writer_setup) != SQLITE_OK ||
-	    journal_format_raise(d, format) != SQLITE_OK) {
-		journal_schema_complain(d, dir, "set up");
-		return -1;
-	}
+	    journal_format_raise(d, format) != SQLITE_OK)
+		return journal_schema_complain(d, dir, "set up");
 	if (format != 0 && format != JOURNAL_FORMAT) {
 		log_info("journal_upgraded", LOG_S("dir", dir), LOG_I("from", format),
 		    LOG_I("to", JOURNAL_FORMAT));
 	}
 	/* A pragma that is not understood is silently nothing. */
-	if (journal_db_get(d, "PRAGMA synchronous", &sync) != SQLITE_OK || sync != 2) {
-		journal_schema_complain(d, dir, "synchronous=FULL");
-		return -1;
-	}
+	if (journal_db_get(d, "PRAGMA synchronous", &sync) != SQLITE_OK || sync != 2)
+		return journal_schema_complain(d, dir, "synchronous=FULL");
 	return sync_dir(dir);
+}
+
+int
+journal_schema_writer(struct journal_db *d, const char *dir, int mark_fd)
+{
+	int format = open_file(d, dir, 5000);
+
+	if (format == 0)
+		format = identify(d, dir);
+	if (format == 0 && check_new(dir, mark_fd) != 0)
+		return JOURNAL_HOPELESS;
+	return format < 0 ? format : set_up(d, dir, format);
 }
 
 int
 journal_schema_reader(struct journal_db *d, const char *dir)
 {
-	if (open_file(d, dir, 100) == -1)
-		return -1;
-	if (journal_db_exec(d, reader_setup) == SQLITE_OK)
-		return 0;
-	journal_schema_complain(d, dir, "set up for reading");
-	return -1;
+	int rc = open_file(d, dir, 100);
+
+	if (rc == 0 && journal_db_exec(d, reader_setup) != SQLITE_OK)
+		return journal_schema_complain(d, dir, "set up for reading");
+	return rc;
 }

@@ -22,6 +22,7 @@
 struct report {
 	uint64_t commits, records, repeats, bytes, kept;
 	bool full;
+	uint64_t in[JOURNAL_BUCKETS], sum_us;
 	uint32_t commit_us[JOURNAL_COMMITS];
 };
 
@@ -111,10 +112,18 @@ take(struct sqlite *s, struct list *batch)
 static void
 report(struct report *r, const struct journal_writer *w)
 {
+	static const int64_t bounds[JOURNAL_BUCKETS] = JOURNAL_BOUNDS;
+
 	/* Only what is new: the ring is 4 KiB and this is on every commit's way. */
 	for (; r->commits < w->commits; r->commits++) {
-		r->commit_us[r->commits % JOURNAL_COMMITS] =
-		    w->commit_us[r->commits % JOURNAL_COMMITS];
+		uint32_t us = w->commit_us[r->commits % JOURNAL_COMMITS];
+		unsigned i = 0;
+
+		while (us > bounds[i])
+			i++;
+		r->in[i]++;
+		r->sum_us += us;
+		r->commit_us[r->commits % JOURNAL_COMMITS] = us;
 	}
 	r->records = w->committed.records;
 	r->repeats = w->committed.repeats;
@@ -312,6 +321,26 @@ sqlite_retained(struct journal *j, struct span after, journal_row_fn *fn, void *
 	return journal_reader_retained(&of(j)->reader, after, j->head, fn, arg);
 }
 
+/* The writer's thread waits for its first batch. */
+static void
+sqlite_known(struct journal *j, uint64_t head)
+{
+	struct sqlite *s = of(j);
+
+	pthread_mutex_lock(&s->mu);
+	journal_write_known(&s->writer, head, "caller");
+	pthread_mutex_unlock(&s->mu);
+	j->head = s->writer.pos.head;
+	j->first = s->writer.pos.first;
+}
+
+static void
+nothing(void *arg, const struct journal_group *g)
+{
+	(void)arg;
+	(void)g;
+}
+
 static int
 by_value(const void *va, const void *vb)
 {
@@ -336,6 +365,9 @@ sqlite_stats(struct journal *j, struct journal_stats *st)
 	st->bytes = r.bytes;
 	st->kept_bytes = r.kept;
 	st->full = r.full;
+	st->fsync_us_sum = r.sum_us;
+	memcpy(st->fsync_us_in, r.in, sizeof r.in);
+	st->lost = s->writer.lost; /* since open it has not changed */
 	n = r.commits < JOURNAL_COMMITS ? (size_t)r.commits : JOURNAL_COMMITS;
 	if (n > 0) {
 		qsort(r.commit_us, n, sizeof r.commit_us[0], by_value);
@@ -386,6 +418,7 @@ static const struct journal_ops sqlite_ops = {
     .seek = sqlite_seek,
     .find = sqlite_find,
     .retained = sqlite_retained,
+    .known = sqlite_known,
     .stats = sqlite_stats,
 };
 
@@ -410,32 +443,50 @@ sqlite_new(void)
 	return s;
 }
 
-struct journal *
-journal_sqlite_open(const char *dir)
+static int
+open_all(struct sqlite *s, const char *dir)
 {
-	struct sqlite *s = sqlite_new();
+	int rc;
 
 	s->lock_fd = journal_schema_lock(dir);
 	if (s->lock_fd == -1)
-		goto fail;
+		return -1;
 	s->j.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->j.fd == -1) {
 		log_error("journal_open_failed", LOG_S("dir", dir), LOG_S("what", "eventfd"),
 		    LOG_ERRNO());
-		goto fail;
+		return -1;
 	}
-	if (journal_write_open(&s->writer, dir) == -1 || journal_reader_open(&s->reader, dir) == -1)
-		goto fail;
+	s->writer.mark_fd = s->lock_fd;
+	rc = journal_write_open(&s->writer, dir);
+	if (rc == 0)
+		rc = journal_reader_open(&s->reader, dir);
+	if (rc == 0 && journal_reader_groups(&s->reader, nothing, NULL) == -1) {
+		log_error("journal_open_failed", LOG_S("dir", dir),
+		    LOG_S("what", "groups cannot be read"));
+		rc = JOURNAL_HOPELESS;
+	}
+	return rc;
+}
+
+struct journal *
+journal_sqlite_open(const char *dir)
+{
+	struct sqlite *s = sqlite_new();
+	int rc = open_all(s, dir);
+
 	s->report.kept = s->writer.pos.kept;
 	s->report.full = s->writer.full;
 	s->j.head = s->writer.pos.head;
 	s->j.first = s->writer.pos.first;
-	if (start(s) == -1)
-		goto fail;
+	if (rc == 0)
+		rc = start(s);
+	if (rc != 0) {
+		sqlite_close(&s->j);
+		errno = rc == JOURNAL_HOPELESS ? EUCLEAN : EAGAIN;
+		return NULL;
+	}
 	log_info("journal_open", LOG_S("dir", dir), LOG_U("head", s->j.head),
 	    LOG_U("first", s->j.first));
 	return &s->j;
-fail:
-	sqlite_close(&s->j);
-	return NULL;
 }

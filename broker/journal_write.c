@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "broker/journal_crc.h"
 #include "broker/journal_exec.h"
+#include "broker/journal_mark.h"
 #include "broker/journal_schema.h"
 
 #define CHECKPOINT_PAGES 1000
@@ -13,6 +14,16 @@
 #define DRAIN_BUSY 256u   /* expired ids deleted in a commit, besides one for each record */
 #define DRAIN_IDLE 1000u
 #define FREE_MIN 1024 /* pages kept for what comes next */
+
+static void
+mark(struct journal_writer *w)
+{
+	if (journal_mark_write(w->mark_fd, w->pos.head))
+		return;
+	if (!w->unmarked)
+		log_warn("journal_mark", LOG_ERRNO());
+	w->unmarked = true;
+}
 
 static int
 on_commit(void *arg, sqlite3 *db, const char *name, int pages)
@@ -30,30 +41,59 @@ on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+/* What is on disk besides the records may know of later ones. */
+static void
+note_lost(struct journal_writer *w)
+{
+	uint64_t marked = 0;
+
+	(void)journal_mark_read(w->mark_fd, &marked);
+	journal_write_known(w, marked, "mark");
+	mark(w);
+}
+
 int
 journal_write_open(struct journal_writer *w, const char *dir)
 {
 	int rc;
 
 	journal_crc_init();
-	if (journal_schema_writer(&w->db, dir) == -1)
-		return -1;
+	rc = journal_schema_writer(&w->db, dir, w->mark_fd);
+	if (rc != 0)
+		return rc;
 	rc = journal_exec_prepare(w);
 	if (rc == SQLITE_OK)
 		rc = journal_exec_recover(w);
 	if (rc == SQLITE_OK)
 		rc = journal_dedup_init(&w->dedup, w->db.db, w->pos.gen, w->pos.since_ms);
 	if (rc != SQLITE_OK) {
-		journal_schema_complain(&w->db, dir, "recover");
-		return -1;
+		int hopeless = journal_schema_complain(&w->db, dir, "recover");
+
+		return rc == SQLITE_CORRUPT ? JOURNAL_HOPELESS : hopeless;
 	}
 	if (journal_room_open(&w->room, dir) == -1)
 		return -1;
 	w->full = w->vacuum = !w->room.held;
+	note_lost(w);
 	w->committed = w->pos;
 	w->checkpoint_at = CHECKPOINT_PAGES;
 	sqlite3_wal_hook(w->db.db, on_commit, w);
 	return 0;
+}
+
+void
+journal_write_known(struct journal_writer *w, uint64_t head, const char *from)
+{
+	if (head <= w->pos.head)
+		return;
+	log_error("journal_lost", LOG_U("head", w->pos.head), LOG_U("was", head),
+	    LOG_U("lost", head - w->pos.head), LOG_S("says", from));
+	w->lost += head - w->pos.head;
+	/* No seq is given out twice, even so. */
+	if (w->pos.first > w->pos.head)
+		w->pos.first = head + 1;
+	w->pos.head = head;
+	w->committed = w->pos;
 }
 
 void
@@ -159,6 +199,8 @@ commit(struct journal_writer *w)
 	rc = journal_exec_commit(w);
 	if (rc != SQLITE_OK)
 		return rc;
+	if (w->pos.head != w->committed.head)
+		mark(w);
 	w->committed = w->pos;
 	/* Nothing but repeats: nothing was synced, nothing to measure. */
 	if (w->wrote) {

@@ -35,11 +35,19 @@ struct journal_writer {
 	bool trimmed;   /* this transaction deleted records */
 	bool vacuum;    /* the file has pages to give back */
 	bool wrote;     /* the commit reached the WAL */
+	bool unmarked;  /* the mark cannot be written: logged */
+	int mark_fd;    /* journal_mark.h; the caller's */
+	uint64_t lost;  /* seqs that were given out and are not there, as found at open */
 	uint64_t commits;
 	uint32_t commit_us[JOURNAL_COMMITS]; /* what the last ones took, a ring */
 };
 
-int journal_write_open(struct journal_writer *w, const char *dir); /* 0, or -1 logged */
+/* w->mark_fd is set.  0, or -1 logged, or JOURNAL_HOPELESS: logged too, and trying again will not
+ * help. */
+int journal_write_open(struct journal_writer *w, const char *dir);
+/* Somebody knows that seq `head` was given out: it is not given out again, and if it is not there,
+ * it is lost (logged, counted).  Before the first batch. */
+void journal_write_known(struct journal_writer *w, uint64_t head, const char *from);
 /* `keep_wal` after a failure: closing must not sync again what was not synced, and believe it. */
 void journal_write_close(struct journal_writer *w, bool keep_wal);
 
