@@ -100,7 +100,7 @@ begin_entry(struct reading *r, const struct zpl_item *it)
 	(void)str_copy(e->name, sizeof(e->name), it->name);
 	*r->a->end = e;
 	r->a->end = &e->next;
-	r->a->n++;
+	e->no = r->a->n++;
 	r->e = e;
 	if (span_is(it->name, ACL_LOCAL)) {
 		if (r->a->local != NULL)

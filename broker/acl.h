@@ -40,6 +40,7 @@ struct acl_entry {
 	struct acl_entry *next; /* in the order of the file */
 	char name[ACL_NAME + 1], key[ACL_KEY + 1];
 	struct acl_list list[ACL_VERBS];
+	unsigned no;    /* from 0, in the order of the file */
 	unsigned given; /* 1 << verb: the list is in the file, if perhaps empty */
 	bool act_as;
 };

@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "broker/feed.h"
+#include "broker/auth.h"
+#include "broker/conns.h"
 #include "broker/out.h"
 #include "broker/levels.h"
 #include "broker/peers.h"
@@ -183,7 +185,7 @@ receive(struct broker *b, void *z, zmq_msg_t *rid, zmq_msg_t *m)
 		b->drops[DROP_MULTIPART]++;
 		return true;
 	}
-	p = peers_from(b, span_of(zmq_msg_data(rid), zmq_msg_size(rid)));
+	p = peers_from(b, span_of(zmq_msg_data(rid), zmq_msg_size(rid)), m);
 	if (p == NULL || p->lost != NULL)
 		return true;
 	registry_heard(&b->reg, p, broker_now(b));
@@ -274,7 +276,10 @@ open_router(struct broker *b)
 		endpoint[n++] = s;
 	b->router = sock_router(endpoint, n);
 	free(list);
-	return b->router != NULL ? loop_sock(b->loop, b->router, on_router, b) : -1;
+	if (b->router == NULL || loop_sock(b->loop, b->router, on_router, b) != 0)
+		return -1;
+	b->conns = conns_new(b, b->router, "bus", b->conf.peers_most);
+	return 0;
 }
 
 /* The states as they are now are on disk before anything can be delivered: a crash from here on is
@@ -323,6 +328,8 @@ broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
 	if (groups_open(b) != 0)
 		goto fail;
 	wait_for_journal(b);
+	if (c->keys[0] != '\0' && auth_open(b, c->keys) != 0)
+		goto fail;
 	if (open_router(b) != 0 || feed_open(b) != 0)
 		goto fail;
 	b->journal_watch = loop_fd(l, journal_fd(j), ZMQ_POLLIN, on_journal, b);
@@ -374,7 +381,9 @@ broker_free(struct broker *b)
 	tail_fini(&b->tail);
 	registry_fini(&b->reg);
 	feed_close(b);
+	conns_free(b->conns);
 	zsock_destroy(&b->router);
+	auth_close(b);
 	buf_fini(&b->scratch);
 	loop_timer_clear(b->loop, &b->tick);
 	loop_timer_clear(b->loop, &b->route_timer);

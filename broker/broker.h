@@ -19,7 +19,11 @@
 	X(TOO_BIG, too_big)                                                           \
 	X(MULTIPART, multipart)                                                       \
 	X(UNEXPECTED, unexpected)                                                     \
-	X(PEERS, too_many_peers)                                                      \
+	X(PEERS, too_many_peers)                                            \
+	X(CONNECTIONS, too_many_connections)                                \
+	X(HANDSHAKE, handshake)                                             \
+	X(KEY, key_refused)                                                 \
+	X(DENIED, denied)                                                      \
 	X(PEER_GONE, peer_gone) X(PEER_SLOW, peer_slow) X(TAIL_CREDIT, tail_credit)   \
 	    X(STALE, stale) X(STALE_ANSWER, stale_answer) X(LATE_ANSWER, late_answer) \
 		X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory)               \
@@ -34,6 +38,8 @@ enum drop_reason {
 
 struct broker_conf {
 	const char *bind, *feed; /* comma list; "" = none */
+	const char *keys;        /* directory; "" = none */
+	unsigned peers_most, feed_most; /* connections */
 	size_t max_bytes, peer_bytes;
 	int64_t retain_ms, retain_bytes, idle_ms, drain_ms;
 };
@@ -45,12 +51,17 @@ struct job {
 	void (*done)(struct broker *b, struct job *j);
 };
 
+struct auth;
+struct conns;
+
 struct broker {
 	struct broker_conf conf;
 	struct loop *loop;
 	struct journal *journal;
 	struct loop_fd *journal_watch;
 	zsock_t *router, *feed;
+	struct auth *auth; /* NULL: no keys */
+	struct conns *conns, *feed_conns;
 	uint8_t epoch[16];
 	int64_t started_ms;
 

@@ -200,6 +200,8 @@ static const struct {
     {"sys.dead.ls", ctl_dead_ls},
     {"sys.dead.show", ctl_dead_show},
     {"sys.dead.drop", ctl_dead_drop},
+    {"sys.acl", ctl_acl},
+    {"sys.acl.reload", ctl_acl_reload},
     {"sys.claim", ctl_claim},
     {"sys.claim.forget", ctl_claim_forget},
     {"sys.ping.broker", ping},

@@ -19,6 +19,7 @@ ctl_fn ctl_dead_ls, ctl_dead_show, ctl_dead_drop;     /* ctl_dead.c */
 ctl_fn ctl_dead_retry, ctl_dead_edit;                 /* ctl_letter.c */
 ctl_fn ctl_replay;                                    /* ctl_replay.c */
 ctl_fn ctl_claim, ctl_claim_forget;                   /* ctl_claim.c */
+ctl_fn ctl_acl, ctl_acl_reload;                       /* ctl_acl.c */
 
 void ctl_invalid(struct broker *b, const struct ctl_call *c, struct faults *f);
 /* INVALID with one fault. */

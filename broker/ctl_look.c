@@ -1,6 +1,7 @@
 /* sys.services and sys.peers. */
 #include "base/clock.h"
 #include "base/die.h"
+#include "broker/auth.h"
 #include "broker/ctl_impl.h"
 #include "proto/digest.h"
 
@@ -11,6 +12,7 @@ struct entry {
 		enum sub_kind kind;
 		const struct desc *desc;
 		const struct owed_group *group;
+		const struct acl_entry *who;
 		uint8_t digest[32]; /* of the pattern */
 	} key;
 	const struct sub *sub;
@@ -40,7 +42,7 @@ put_entry(struct buf *out, const struct sub *s, const struct owed_group *g, cons
 	} else {
 		mp_put_nil(out);
 	}
-	ctl_put_str(out, "identity", "local");
+	ctl_put_str(out, "identity", s ? auth_name(s->peer) : ACL_LOCAL);
 	ctl_put_u(out, "workers", workers);
 	mp_put_cstr(out, "live");
 	mp_put_bool(out, workers > 0);
@@ -55,6 +57,7 @@ count_sub(struct entry **all, const struct sub *s, const struct desc *desc)
 	key.key.kind = s->kind;
 	key.key.desc = desc;
 	key.key.group = s->group;
+	key.key.who = auth_entry(s->peer);
 	digest_parts(key.key.digest, &s->pattern, 1);
 	HASH_FIND(hh, *all, &key.key, sizeof(key.key), e);
 	if (e == NULL) {
@@ -170,7 +173,7 @@ ctl_peers(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	for (const struct peer *p = b->reg.by_rid; p != NULL; p = p->hh.next) {
 		mp_put_map(&body, 7);
 		ctl_put_u(&body, "session", p->session);
-		ctl_put_str(&body, "identity", "local");
+		ctl_put_str(&body, "identity", auth_name(p));
 		ctl_put_u(&body, "subs", p->nsubs);
 		ctl_put_u(&body, "inFlight", in_flight(p));
 		ctl_put_u(&body, "bytes", p->queue_bytes + p->put_bytes + p->route.bytes);

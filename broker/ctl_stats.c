@@ -1,5 +1,6 @@
 /* sys.stats. */
 #include "base/clock.h"
+#include "broker/conns.h"
 #include "broker/ctl_impl.h"
 
 struct row {
@@ -27,6 +28,8 @@ put_counters(const struct broker *b, const struct journal_stats *js, const struc
 	    {"fed", b->fed},
 	    {"feedN", b->feed_n},
 	    {"peers", b->reg.npeers},
+	    {"connections", conns_open(b->conns)},
+	    {"feedConnections", conns_open(b->feed_conns)},
 	    {"groups", HASH_COUNT(b->groups.all)},
 	    {"tails", b->tails},
 	    {"requests", rs->requests},

@@ -1,5 +1,6 @@
 #include "broker/feed.h"
 
+#include "broker/conns.h"
 #include "broker/out.h"
 #include "proto/sock.h"
 
@@ -34,7 +35,10 @@ feed_open(struct broker *b)
 	if (b->conf.feed[0] == '\0')
 		return 0;
 	b->feed = sock_xpub(b->conf.feed);
-	return b->feed != NULL ? loop_sock(b->loop, b->feed, on_feed, b) : -1;
+	if (b->feed == NULL || loop_sock(b->loop, b->feed, on_feed, b) != 0)
+		return -1;
+	b->feed_conns = conns_new(b, b->feed, "feed", b->conf.feed_most);
+	return 0;
 }
 
 void
@@ -42,13 +46,13 @@ feed_close(struct broker *b)
 {
 	if (b->feed != NULL)
 		loop_sock_end(b->loop, b->feed);
+	conns_free(b->feed_conns);
 	zsock_destroy(&b->feed);
 }
 
 void
 feed_send(struct broker *b, const struct rec *r)
 {
-	static const uint8_t local[] = {0xa5, 'l', 'o', 'c', 'a', 'l'};
 	struct env e;
 
 	b->feed_n++;
@@ -56,7 +60,7 @@ feed_send(struct broker *b, const struct rec *r)
 		return;
 	env_init(&e, ENV_MSG, r->topic, r->id);
 	env_set_u(&e, ENV_M_N, b->feed_n);
-	env_set_s(&e, ENV_M_FROM, span_of(local, sizeof(local)));
+	env_set_s(&e, ENV_M_FROM, r->from);
 	env_set_s(&e, ENV_M_AS, r->as);
 	if (r->seq != 0)
 		env_set_u(&e, ENV_M_SEQ, r->seq);

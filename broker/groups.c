@@ -68,8 +68,12 @@ group_add(struct broker *b, const char *name, const struct group_settings *set)
 }
 
 static void
-join_free(struct join *j)
+join_free(const struct broker *b, struct join *j)
 {
+	struct peer *p = registry_by_session(&b->reg, j->session);
+
+	if (p != NULL)
+		p->joining--;
 	list_remove(&j->node);
 	free(j->desc);
 	free(j);
@@ -83,7 +87,7 @@ groups_remove(struct owed_group *g)
 	struct join *j;
 
 	while ((j = LIST_FIRST(&g->joins, struct join, node)) != NULL)
-		join_free(j); /* NOLINT(clang-analyzer-unix.Malloc): it leaves the list */
+		join_free(b, j); /* NOLINT(clang-analyzer-unix.Malloc): it leaves the list */
 	match_del(b->match, &g->match);
 	list_remove(&g->busy);
 	list_remove(&g->unsaved);
@@ -217,7 +221,7 @@ take_all_in(struct owed_group *g)
 
 		if (p != NULL && p->lost == NULL)
 			take_in(g, p, j);
-		join_free(j);
+		join_free(g->b, j);
 	}
 }
 
@@ -233,7 +237,7 @@ turn_all_away(struct owed_group *g, enum err code)
 			out_err(g->b, p, j->id, code,
 			    code == ERR_BUSY ? "the disk is full" : "the journal failed");
 		}
-		join_free(j);
+		join_free(g->b, j);
 	}
 }
 
@@ -330,12 +334,15 @@ create(struct broker *b, struct peer *p, const struct env *e, struct join *j)
 	if (!read_from(env_s(e, ENV_M_FROM), &from, &arg) || set.tries == 0 || set.ack_ms == 0) {
 		out_err(b, p, e->id, ERR_INVALID,
 		    "from: expected \"new\", \"all\", {seq} or {time}; tries and ack_ms: above 0");
-		join_free(j);
+		join_free(b, j);
 		return;
 	}
-	if (HASH_COUNT(b->groups.all) >= GROUPS_MOST) {
-		out_err(b, p, e->id, ERR_QUOTA, "too many groups");
-		join_free(j);
+	/* Refused before it is created, and those on their way to the disk count. */
+	if (HASH_COUNT(b->groups.all) >= GROUPS_MOST || p->nsubs + p->joining > REGISTRY_SUBS) {
+		out_err(b, p, e->id, ERR_QUOTA,
+		    HASH_COUNT(b->groups.all) >= GROUPS_MOST ? "too many groups"
+							     : "too many subscriptions");
+		join_free(b, j);
 		return;
 	}
 	memcpy(set.pattern, e->topic.p, e->topic.n);
@@ -402,10 +409,11 @@ agrees(const struct owed_group *g, const struct env *e)
 }
 
 static struct join *
-join_new(const struct broker *b, const struct peer *p, const struct env *e)
+join_new(const struct broker *b, struct peer *p, const struct env *e)
 {
 	struct join *j = xcalloc(1, sizeof(*j));
 
+	p->joining++;
 	list_init(&j->node);
 	j->session = p->session;
 	memcpy(j->id, e->id, 16);

@@ -194,6 +194,7 @@ groups_dead_save(void *arg, const struct group_item *it, struct span reason)
 	op->u.dead.reason = span_str(u->reason);
 	op->u.dead.frame = rec_frame(u->rec);
 	op->u.dead.key = u->rec->key;
+	op->u.dead.from = rec_from(u->rec);
 	memcpy(op->u.dead.id, u->rec->id, 16);
 	op->u.dead.seq = it->seq;
 	op->u.dead.tries = it->try_no;

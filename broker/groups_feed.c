@@ -27,7 +27,6 @@ groups_feed_drop(void *arg, void *frame)
 void
 groups_feed_deliver(void *arg, void *user, const struct group_item *it)
 {
-	static const uint8_t local[] = {0xa5, 'l', 'o', 'c', 'a', 'l'};
 	struct owed_group *g = arg;
 	struct sub *s = user;
 	const struct rec *r = it->frame;
@@ -37,7 +36,7 @@ groups_feed_deliver(void *arg, void *user, const struct group_item *it)
 	env_set_s(&e, ENV_M_GROUP, span_str(g->name));
 	env_set_u(&e, ENV_M_SEQ, it->seq);
 	env_set_u(&e, ENV_M_TRY, it->try_no);
-	env_set_s(&e, ENV_M_FROM, span_of(local, sizeof(local)));
+	env_set_s(&e, ENV_M_FROM, r->from);
 	env_set_s(&e, ENV_M_AS, r->as);
 	if (it->again)
 		env_set_u(&e, ENV_M_AGAIN, 1);

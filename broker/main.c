@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,8 +11,11 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "broker/auth.h"
 #include "broker/broker.h"
 #include "proto/sock.h"
+
+enum { DESCRIPTORS = 65536, KEPT_BACK = 128 };
 
 static struct broker_conf conf;
 static const char *journal_dir, *log_level;
@@ -23,6 +27,8 @@ static const struct opt rows[] = {
 	"where clients and workers connect, a comma list"},
     {"feed", OPT_STR, &conf.feed, "tcp://127.0.0.1:5571", 0, 0, 0,
 	"where watchers connect; empty: nowhere"},
+    {"keys", OPT_STR, &conf.keys, "", 0, 0, 0,
+	"directory with broker.key (taxi keys new) and acl: tcp asks for keys"},
     {"journal", OPT_STR, &journal_dir, "", 0, 0, 0,
 	"directory of the journal; made with mode 0700 when absent"},
     {"memory", OPT_BOOL, &in_memory, "false", 0, 0, 0,
@@ -50,10 +56,9 @@ check_endpoints(const char *list, const char *flag)
 	char *copy = xstrdup(list), *save = NULL;
 
 	for (char *s = strtok_r(copy, ",", &save); s != NULL; s = strtok_r(NULL, ",", &save)) {
-		if (!sock_is_local(s)) {
+		if (conf.keys[0] == '\0' && !sock_is_local(s)) {
 			die(EXIT_NORESTART,
-			    "--%s %s: only loopback and ipc addresses are served, as there are no "
-			    "keys to ask for",
+			    "--%s %s: only loopback and ipc addresses are served without --keys",
 			    flag, s);
 		}
 	}
@@ -79,8 +84,15 @@ on_signal(void *arg, short revents)
 	struct signalfd_siginfo si;
 
 	(void)revents;
-	if (read(b->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si) && si.ssi_signo != SIGHUP)
+	if (read(b->signal_fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (si.ssi_signo != SIGHUP) {
 		broker_drain(b);
+	} else if (b->auth != NULL) {
+		char text[1024];
+
+		(void)auth_reload(b, text, sizeof(text)); /* it logs what came of it */
+	}
 }
 
 static int
@@ -126,7 +138,8 @@ run(void)
 	struct broker *b;
 
 	if (j == NULL)
-		die(EXIT_AGAIN, "the journal in %s cannot be opened", journal_dir);
+		die(errno == EUCLEAN ? EXIT_NORESTART : EXIT_AGAIN,
+		    "the journal in %s cannot be opened", journal_dir);
 	b = broker_new(l, j, &conf);
 	if (b == NULL) {
 		log_error("broker_cannot_start");
@@ -138,6 +151,29 @@ run(void)
 	log_info("broker_down");
 	zsys_shutdown();
 	return 0;
+}
+
+/* A connection is a descriptor.  Some are kept back for the journal, and of the rest a part is for
+ * those who only watch. */
+static void
+share_descriptors(void)
+{
+	struct rlimit rl = {.rlim_cur = 1024};
+	rlim_t room;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < DESCRIPTORS) {
+		rl.rlim_cur = rl.rlim_max < DESCRIPTORS ? rl.rlim_max : DESCRIPTORS;
+		if (setrlimit(RLIMIT_NOFILE, &rl) != 0)
+			log_warn("descriptors_not_raised", LOG_ERRNO());
+		(void)getrlimit(RLIMIT_NOFILE, &rl);
+	}
+	room = rl.rlim_cur > 2 * KEPT_BACK ? rl.rlim_cur - KEPT_BACK : KEPT_BACK;
+	conf.peers_most = room / 4 * 3 < REGISTRY_PEERS ? (unsigned)(room / 4 * 3) : REGISTRY_PEERS;
+	conf.feed_most = room / 4 < REGISTRY_PEERS ? (unsigned)(room / 4) : REGISTRY_PEERS;
+	if (conf.peers_most < REGISTRY_PEERS) {
+		log_warn("few_descriptors", LOG_U("limit", rl.rlim_cur),
+		    LOG_U("peers", conf.peers_most), LOG_U("watchers", conf.feed_most));
+	}
 }
 
 int
@@ -165,5 +201,6 @@ main(int argc, char **argv)
 	if (sodium_init() < 0)
 		die(EXIT_AGAIN, "libsodium cannot start");
 	sock_process_init();
+	share_descriptors();
 	return run();
 }

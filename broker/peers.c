@@ -1,6 +1,7 @@
 #include "broker/peers.h"
 
 #include "base/log.h"
+#include "broker/auth.h"
 #include "broker/out.h"
 #include "broker/pace.h"
 #include "broker/tails.h"
@@ -8,14 +9,26 @@
 enum { PROBE_MS = 1500 };
 
 struct peer *
-peers_from(struct broker *b, struct span rid)
+peers_from(struct broker *b, struct span rid, zmq_msg_t *m)
 {
 	struct peer *p = registry_find(&b->reg, rid);
 
+	if (p != NULL && b->auth != NULL && !auth_is_same(b, p, m)) {
+		/* The routing id went to somebody else. */
+		if (p->lost == NULL)
+			p->lost = "replaced";
+		peers_bury(b, p);
+		p = NULL;
+	}
+	if (p != NULL)
+		return p;
+	if (b->auth != NULL && !auth_admits(b, m))
+		return NULL;
+	p = registry_add(&b->reg, rid, broker_now(b));
 	if (p == NULL) {
-		p = registry_add(&b->reg, rid, broker_now(b));
-		if (p == NULL)
-			b->drops[DROP_PEERS]++;
+		b->drops[DROP_PEERS]++;
+	} else if (b->auth != NULL) {
+		auth_meet(b, p, m);
 	}
 	return p;
 }
@@ -44,6 +57,7 @@ peers_bury(struct broker *b, struct peer *p)
 			registry_sub_remove(&b->reg, s);
 		}
 	out_discard(b, p);
+	auth_forget(p);
 	registry_remove(&b->reg, p);
 }
 

@@ -4,7 +4,9 @@
 
 #include "base/clock.h"
 #include "base/die.h"
+#include "base/str.h"
 #include "base/uuid.h"
+#include "broker/auth.h"
 #include "broker/feed.h"
 #include "broker/out.h"
 #include "broker/pace.h"
@@ -23,6 +25,7 @@ struct put {
 	uint8_t id[16];
 	bool batch;
 	size_t bytes;
+	char owner[ACL_NAME + 1];
 	struct buf cursor; /* src, cur, was of a BATCH, whose frame is not kept */
 	struct rec **recs;
 	unsigned n;
@@ -228,6 +231,7 @@ add_record(struct put *u, struct rec *r, struct span dig, struct span body)
 	jr->key = r->key;
 	jr->frame = rec_frame(r);
 	jr->exp_ms = r->exp_ms;
+	jr->from = rec_from(r);
 	if (dig.p != NULL) {
 		memcpy(jr->dig, dig.p, sizeof(jr->dig));
 	} else {
@@ -254,7 +258,8 @@ submit(struct broker *b, struct put *u, struct peer *p)
 {
 	u->job.done = on_put_done;
 	u->job.op.u.put.n = u->n;
-	u->job.op.u.put.owner = span_str("local");
+	(void)str_copy(u->owner, sizeof(u->owner), span_str(p ? auth_name(p) : ACL_LOCAL));
+	u->job.op.u.put.owner = span_str(u->owner);
 	u->pace.go = go;
 	u->pace.records = u->n > 0 ? u->n : 1;
 	u->pace.bytes = u->bytes;
@@ -276,13 +281,24 @@ has_room(const struct broker *b, const struct peer *p, size_t bytes)
 
 /* NULL: it may be published; else what is wrong. */
 static const char *
-refuse_topic(struct span topic, enum err *code)
+refuse_topic(struct broker *b, struct peer *p, const struct env *e, enum err *code)
 {
-	if (topic_is_sys(topic)) {
+	const char *why = auth_refuses(b, p, ACL_PUBLISH, e->topic);
+
+	if (why == NULL)
+		why = auth_refuses_as(b, p, e);
+	if (why == NULL && topic_is_sys(e->topic))
+		why = "topic: sys is the broker's own";
+	if (why != NULL)
 		*code = ERR_DENIED;
-		return "topic: sys is the broker's own";
-	}
-	return NULL;
+	return why;
+}
+
+/* Whose a record is. */
+static struct span
+from_of(const struct peer *p)
+{
+	return auth_entry(p) != NULL ? span_str(auth_name(p)) : (struct span){NULL, 0};
 }
 
 static void
@@ -294,7 +310,7 @@ pub_ephemeral(struct broker *b, struct peer *p, const struct env *e, struct span
 		out_err(b, p, e->id, ERR_INVALID, "src: a cursor goes with durable topics only");
 		return;
 	}
-	r = rec_of_env(&b->recs, e, frame);
+	r = rec_of_env_from(&b->recs, e, frame, from_of(p));
 	if (r == NULL) {
 		out_err(b, p, e->id, ERR_BUSY, "no memory");
 		return;
@@ -322,7 +338,7 @@ pub_durable(struct broker *b, struct peer *p, const struct env *e, struct span f
 		out_err(b, p, e->id, ERR_BUSY, "too many bytes are being committed");
 		return;
 	}
-	r = rec_of_env(&b->recs, e, frame);
+	r = rec_of_env_from(&b->recs, e, frame, from_of(p));
 	if (r == NULL) {
 		out_err(b, p, e->id, ERR_BUSY, "no memory");
 		return;
@@ -339,7 +355,7 @@ void
 pub_on_pub(struct broker *b, struct peer *p, const struct env *e, struct span frame)
 {
 	enum err code = ERR_OK;
-	const char *why = refuse_topic(e->topic, &code);
+	const char *why = refuse_topic(b, p, e, &code);
 
 	if (why != NULL) {
 		out_err(b, p, e->id, code, why);
@@ -381,7 +397,8 @@ frame_item(struct mp_r *r, struct buf *out)
 }
 
 static enum err
-add_item(struct broker *b, struct put *u, struct span frame, const char **why)
+add_item(
+    struct broker *b, struct peer *p, struct put *u, struct span frame, const char **why)
 {
 	struct env e;
 	enum err code = env_decode(&e, frame, false, why);
@@ -389,7 +406,7 @@ add_item(struct broker *b, struct put *u, struct span frame, const char **why)
 
 	if (code != ERR_OK)
 		return code;
-	*why = refuse_topic(e.topic, &code);
+	*why = refuse_topic(b, p, &e, &code);
 	if (*why != NULL)
 		return code;
 	*why = "only durable topics may be in a BATCH";
@@ -399,7 +416,7 @@ add_item(struct broker *b, struct put *u, struct span frame, const char **why)
 	if (env_has(&e, ENV_M_SRC))
 		return ERR_INVALID;
 	*why = "no memory";
-	r = rec_of_env(&b->recs, &e, frame);
+	r = rec_of_env_from(&b->recs, &e, frame, from_of(p));
 	if (r == NULL)
 		return ERR_BUSY;
 	add_record(u, r, env_s(&e, ENV_M_DIG), e.body);
@@ -415,7 +432,7 @@ add_items(struct broker *b, struct peer *p, struct put *u, struct mp_r *r, unsig
 
 	buf_init(&frame, LIMIT_FRAME);
 	for (unsigned i = 0; i < n && code == ERR_OK; i++) {
-		code = frame_item(r, &frame) ? add_item(b, u, buf_span(&frame), &why)
+		code = frame_item(r, &frame) ? add_item(b, p, u, buf_span(&frame), &why)
 					     : ERR_BAD_ENVELOPE;
 	}
 	buf_fini(&frame);

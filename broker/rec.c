@@ -10,15 +10,53 @@ rec_rebase(const struct rec *r, struct span part, struct span frame)
 	return part.p ? span_of(r->frame + (part.p - frame.p), part.n) : part;
 }
 
+static const uint8_t local[] = {0xa5, 'l', 'o', 'c', 'a', 'l'};
+
+enum { FROM_MOST = 255, FROM_HEAD = 2 };
+
+/* Behind the frame: a str of msgpack. */
+static void
+set_from(struct rec *r, struct span from)
+{
+	uint8_t *p = r->frame + r->n;
+
+	if (from.p == NULL) {
+		r->from = span_of(local, sizeof(local));
+		return;
+	}
+	p[0] = 0xd9;
+	p[1] = (uint8_t)from.n;
+	memcpy(p + FROM_HEAD, from.p, from.n);
+	r->from = span_of(p, FROM_HEAD + from.n);
+}
+
+struct span
+rec_from(const struct rec *r)
+{
+	if (r->from.p == local)
+		return (struct span){NULL, 0};
+	return span_of(r->from.p + FROM_HEAD, r->from.n - FROM_HEAD);
+}
+
 struct rec *
 rec_of_env(struct rec_pool *p, const struct env *e, struct span frame)
 {
-	struct rec *r = malloc(sizeof(*r) + frame.n);
+	return rec_of_env_from(p, e, frame, (struct span){NULL, 0});
+}
 
+struct rec *
+rec_of_env_from(struct rec_pool *p, const struct env *e, struct span frame, struct span from)
+{
+	struct rec *r;
+
+	if (from.n > FROM_MOST)
+		from.n = FROM_MOST;
+	r = malloc(sizeof(*r) + frame.n + (from.p ? FROM_HEAD + from.n : 0));
 	if (r == NULL)
 		return NULL;
 	*r = (struct rec){.pool = p, .refs = 1, .n = frame.n};
 	memcpy(r->frame, frame.p, frame.n);
+	set_from(r, from);
 	memcpy(r->id, e->id, sizeof(r->id));
 	r->topic = rec_rebase(r, e->topic, frame);
 	r->key = rec_rebase(r, env_s(e, ENV_M_KEY), frame);
@@ -41,7 +79,7 @@ rec_of_row(struct rec_pool *p, const struct journal_row *row)
 
 	if (env_decode(&e, row->frame, false, NULL) != ERR_OK)
 		return NULL;
-	r = rec_of_env(p, &e, row->frame);
+	r = rec_of_env_from(p, &e, row->frame, row->from);
 	if (r == NULL)
 		return NULL;
 	r->seq = row->seq;

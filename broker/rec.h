@@ -18,6 +18,7 @@ struct rec {
 	uint8_t id[16];
 	struct span topic, key, as; /* into frame; key, as {NULL,0}: none */
 	struct span root;           /* into frame, or id */
+	struct span from;           /* whose it is, as msgpack: what a delivery's `from` is */
 	char *only;                 /* the one group it is owed to; NULL: all that match */
 	size_t n;
 	uint8_t frame[];
@@ -26,6 +27,11 @@ struct rec {
 /* A copy of the frame that `e` was decoded from; NULL: no memory.  The caller has the one
  * reference. */
 struct rec *rec_of_env(struct rec_pool *p, const struct env *e, struct span frame);
+/* The same of a publisher by name, which is copied; {NULL,0}: `local`. */
+struct rec *rec_of_env_from(
+    struct rec_pool *p, const struct env *e, struct span frame, struct span from);
+/* As journal_rec.from wants it: the name; {NULL,0}: `local`. */
+struct span rec_from(const struct rec *r);
 /* As it was read back from the journal; NULL: no memory, or not a frame. */
 struct rec *rec_of_row(struct rec_pool *p, const struct journal_row *r);
 /* It is owed to this one group alone (journal_rec.only).  {NULL,0} sets nothing. */

@@ -64,6 +64,9 @@ struct peer {
 	struct list queue;  /* frames that the socket would not take */
 	struct list queued; /* of those with a queue */
 	size_t queue_bytes;
+	struct auth_peer *who; /* auth.h; NULL: there are no keys */
+	unsigned claims;       /* ctl_claim.c: paths it was the first to claim */
+	unsigned joining;      /* groups.c: SUBs that wait for the commit of their group */
 	const char *lost; /* why; NULL: it is there */
 	struct list dying;
 	unsigned nrid;

@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include "broker/auth.h"
 #include "broker/ctl.h"
 #include "broker/out.h"
 #include "proto/mp.h"
@@ -13,12 +14,24 @@ peer_of(struct route_peer *rp)
 	return LIST_ITEM(rp, struct peer, route);
 }
 
+/* As msgpack. */
+static struct span
+name_raw(const char *name, uint8_t out[ACL_NAME + 2])
+{
+	size_t n = strlen(name);
+
+	out[0] = 0xd9;
+	out[1] = (uint8_t)n;
+	memcpy(out + 2, name, n);
+	return span_of(out, n + 2);
+}
+
 static void
 on_send(void *arg, struct route_peer *worker, const struct route_send *s)
 {
-	static const uint8_t local[] = {0xa5, 'l', 'o', 'c', 'a', 'l'};
 	struct broker *b = arg;
 	const struct env *inner = b->reading;
+	uint8_t from[ACL_NAME + 2];
 	struct env e, again;
 
 	if (inner == NULL || s->frame.p != b->reading_frame.p) {
@@ -28,7 +41,7 @@ on_send(void *arg, struct route_peer *worker, const struct route_send *s)
 	}
 	env_init(&e, ENV_MSG, s->topic, s->id);
 	env_set_u(&e, ENV_M_LEFT, (uint64_t)s->left);
-	env_set_s(&e, ENV_M_FROM, span_of(local, sizeof(local)));
+	env_set_s(&e, ENV_M_FROM, name_raw(auth_name(peer_of(s->client)), from));
 	env_set_s(&e, ENV_M_AS, env_s(inner, ENV_M_AS));
 	if (s->again)
 		env_set_u(&e, ENV_M_AGAIN, 1);
@@ -80,8 +93,15 @@ requests_req(struct broker *b, struct peer *p, const struct env *e, struct span 
 	    .ttl = (int64_t)env_u(e, ENV_M_TTL, DEFAULT_TTL_MS),
 	    .again = env_u(e, ENV_M_AGAIN, 0) != 0,
 	    .window = (uint32_t)env_u(e, ENV_M_WINDOW, 8)};
+	const char *why = auth_refuses(b, p, ACL_REQUEST, e->topic);
 	enum err code;
 
+	if (why == NULL)
+		why = auth_refuses_as(b, p, e);
+	if (why != NULL) {
+		out_err(b, p, e->id, ERR_DENIED, why);
+		return;
+	}
 	if (topic_is_sys(e->topic) && !ctl_is_served(e->topic)) {
 		ctl_request(b, p, e);
 		return;

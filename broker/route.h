@@ -32,6 +32,7 @@ struct route_peer {
 void route_peer_init(struct route_peer *p, uint64_t session);
 
 struct route_send {
+	struct route_peer *client;
 	uint8_t id[16]; /* the broker's own */
 	struct span frame, topic;
 	int64_t left;

@@ -159,7 +159,8 @@ void
 route_flight_send(
     struct route *r, struct flight *f, struct route_member *m, struct span frame, int64_t now)
 {
-	struct route_send s = {.frame = frame,
+	struct route_send s = {.client = f->client,
+	    .frame = frame,
 	    .topic = span_of(frame.p + f->topic_at, f->ntopic),
 	    .left = f->deadline > now ? f->deadline - now : 1,
 	    .again = f->resent};

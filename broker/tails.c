@@ -16,13 +16,12 @@ has_room(const struct sub *s, size_t n)
 static void
 hand_over(struct broker *b, struct sub *s, const struct rec *r)
 {
-	static const uint8_t local[] = {0xa5, 'l', 'o', 'c', 'a', 'l'};
 	struct env e;
 
 	env_init(&e, ENV_MSG, r->topic, s->id);
 	if (r->seq != 0)
 		env_set_u(&e, ENV_M_SEQ, r->seq);
-	env_set_s(&e, ENV_M_FROM, span_of(local, sizeof(local)));
+	env_set_s(&e, ENV_M_FROM, r->from);
 	env_set_s(&e, ENV_M_AS, r->as);
 	e.body = rec_frame(r);
 	s->out++;

@@ -1,6 +1,7 @@
 /* What a peer says: one frame, read and acted on. */
 #include "base/log.h"
 #include "broker/broker.h"
+#include "broker/auth.h"
 #include "broker/ctl.h"
 #include "broker/out.h"
 #include "broker/pub.h"
@@ -131,6 +132,8 @@ on_sub(struct broker *b, struct peer *p, struct env *e)
 	const char *why = refuse_sub(e, &code);
 	struct mp_r r;
 
+	if (why == NULL && (why = auth_refuses_sub(b, p, e)) != NULL)
+		code = ERR_DENIED;
 	if (why != NULL) {
 		out_err(b, p, e->id, code, why);
 		return;

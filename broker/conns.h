@@ -1,0 +1,19 @@
+#ifndef BROKER_CONNS_H
+#define BROKER_CONNS_H
+/* The connections of one socket: counted by its monitor, and no more let in than there is room for,
+ * so that strangers cannot use up the descriptors that the journal needs. */
+#include <czmq.h>
+
+#include "broker/broker.h"
+
+struct conns;
+
+/* Watches s; `what` is for logs.  NULL: no monitor to be had (logged), and then no limit. */
+struct conns *conns_new(struct broker *b, zsock_t *s, const char *what, unsigned most);
+void conns_free(struct conns *c); /* before the socket; NULL is harmless */
+unsigned conns_open(const struct conns *c);
+/* Close one, if it is this socket's; all.  NULL is harmless. */
+void conns_cut(struct conns *c, int fd);
+void conns_cut_all(struct conns *c);
+
+#endif
