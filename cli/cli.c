@@ -1,11 +1,20 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/die.h"
+#include "base/list.h"
+#include "base/uuid.h"
+#include "cli/say.h"
 #include "proto/json.h"
+#include "proto/keys.h"
+#include "proto/mp.h"
 #include "proto/sock.h"
 
 bool
@@ -14,14 +23,71 @@ cli_is_json(const struct cli *c)
 	return strcmp(c->output, "json") == 0;
 }
 
+/* ---- the connection ---- */
+
+static void
+on_signal(void *arg, short revents)
+{
+	struct signalfd_siginfo info;
+	struct cli *c = arg;
+
+	(void)revents;
+	if (read(c->sigfd, &info, sizeof info) != (ssize_t)sizeof info)
+		return;
+	c->signal = (int)info.ssi_signo;
+	if (c->on_signal != NULL) {
+		c->on_signal(c->signal_arg);
+	} else {
+		cli_end(c, 128 + c->signal);
+	}
+}
+
+static void
+watch_signals(struct cli *c)
+{
+	struct sigaction plain = {.sa_handler = SIG_DFL};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	c->sigfd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	loop_fd(c->loop, c->sigfd, ZMQ_POLLIN, on_signal, c);
+	/* A closed pipe ends us as it ends every filter; libzmq writes from threads that block it.
+	 */
+	(void)sigaction(SIGPIPE, &plain, NULL);
+}
+
 void
 cli_connect(struct cli *c)
 {
+	char why[KEYS_WHY];
+
+	if (c->loop != NULL)
+		return;
 	sock_process_init();
+	if (keys_use(c->key, c->broker_key, why) != 0) {
+		fprintf(
+		    stderr, "taxi: --key, --broker-key: %s; `taxi keys new` makes a pair\n", why);
+		exit(CLI_USAGE);
+	}
 	c->loop = loop_new();
 	c->link = link_new(c->loop, c->bus);
 	c->client = client_new(c->link, LIMIT_MAXMSG);
 	c->worker = worker_new(c->client);
+	watch_signals(c);
+}
+
+void
+cli_close(struct cli *c)
+{
+	worker_free(c->worker);
+	client_free(c->client);
+	link_free(c->link);
+	loop_free(c->loop);
+	if (c->loop != NULL)
+		(void)close(c->sigfd);
+	c->loop = NULL;
 }
 
 int
@@ -38,81 +104,141 @@ cli_end(struct cli *c, int exit_code)
 	loop_stop(c->loop);
 }
 
-int
-cli_error(const struct env *err)
-{
-	enum err code = env_err_code(err);
-	struct span text = env_err_text(err), detail = env_s(err, ENV_M_DETAIL);
-
-	fprintf(stderr, "taxi: %s (retry: %s)", err_name(code), err_retry_name(code));
-	if (text.n > 0)
-		fprintf(stderr, ": %.*s", (int)text.n, (const char *)text.p);
-	fputc('\n', stderr);
-	if (code == ERR_INVALID && detail.n > 0) {
-		struct buf b;
-
-		buf_init(&b, LIMIT_FRAME);
-		if (json_from_mp(detail, &b, 2) == 0)
-			fprintf(stderr, "%s\n", buf_cstr(&b));
-		buf_fini(&b);
-	}
-	return code == ERR_NOT_FOUND || code == ERR_NO_WORKERS || code == ERR_GONE ? CLI_NOT_FOUND
-										   : CLI_FAILED;
-}
-
-void
-cli_print_json(struct span body)
-{
-	struct buf b;
-
-	buf_init(&b, 4 * LIMIT_FRAME);
-	if (json_from_mp(body, &b, 0) == 0) {
-		puts(buf_cstr(&b));
-	} else {
-		fputs("taxi: the body is not msgpack that JSON can say\n", stderr);
-	}
-	fflush(stdout);
-	buf_fini(&b);
-}
-
-struct pending {
+struct pause {
+	struct timer timer;
 	struct cli *c;
-	cli_print_fn *print;
 };
 
 static void
-answered(void *arg, const struct env *e)
+on_pause_over(struct timer *t)
 {
-	struct pending *p = arg;
-	int code = 0;
+	loop_stop(LIST_ITEM(t, struct pause, timer)->c->loop);
+}
 
-	if (e->verb == ENV_ERR && !link_is_up(p->c->link)) {
-		fprintf(stderr, "taxi: no broker answers at %s\n", p->c->bus);
-		code = CLI_UNREACHABLE;
-	} else if (e->verb == ENV_ERR) {
-		code = cli_error(e);
-	} else if (p->print != NULL) {
-		p->print(p->c, e);
-	} else {
-		cli_print_json(e->body);
+void
+cli_pause(struct cli *c, int64_t ms)
+{
+	struct pause p = {.timer = {.fn = on_pause_over}, .c = c};
+
+	loop_timer(c->loop, &p.timer, loop_now(c->loop) + ms);
+	loop_run(c->loop);
+	loop_timer_clear(c->loop, &p.timer);
+}
+
+/* ---- calls ---- */
+
+struct waiting {
+	struct cli *c;
+	struct cli_reply *r;
+};
+
+static void
+on_answer(void *arg, const struct env *e)
+{
+	struct waiting *w = arg;
+	struct cli_reply *r = w->r;
+
+	r->done = true;
+	r->err = e->verb == ENV_ERR ? env_err_code(e) : ERR_OK;
+	r->unreached = e->verb == ENV_ERR && !link_is_up(w->c->link);
+	if (env_encode(e, &r->frame) != ERR_OK ||
+	    env_decode(&r->env, buf_span(&r->frame), false, NULL) != ERR_OK)
+		r->err = ERR_INTERNAL;
+	loop_stop(w->c->loop);
+}
+
+static void
+refused(struct cli_reply *r, enum err code)
+{
+	r->err = code;
+	if (env_encode_err(&r->frame, r->env.id, code, err_title(code)) == ERR_OK)
+		(void)env_decode(&r->env, buf_span(&r->frame), false, NULL);
+}
+
+void
+cli_send(struct cli *c, struct env *e, struct cli_reply *r)
+{
+	struct waiting w = {c, r};
+	int64_t began = clock_mono_us();
+	enum err err;
+
+	*r = (struct cli_reply){.err = ERR_OK};
+	/* What an answer may be, and what re-encoding it may add. */
+	buf_init(&r->frame, LIMIT_MAXMSG);
+	cli_connect(c);
+	err = client_call(c->client, e, c->timeout_ms, on_answer, &w);
+	if (err != ERR_OK) {
+		refused(r, err);
+		return;
 	}
-	cli_end(p->c, code);
+	while (!r->done && c->signal == 0)
+		loop_run(c->loop);
+	if (!r->done) {
+		client_cancel(c->client, e->id);
+		while (!r->done)
+			loop_run(c->loop);
+	}
+	r->took_us = clock_mono_us() - began;
+	if (r->err == ERR_OK && doc_parse(&r->doc, r->env.body) != 0)
+		doc_fini(&r->doc); /* nil */
+}
+
+void
+cli_ask(struct cli *c, const char *topic, struct span body, struct cli_reply *r)
+{
+	struct env e;
+
+	env_init(&e, ENV_REQ, span_str(topic), NULL);
+	env_set_u(&e, ENV_M_AGAIN, 1);
+	e.body = body;
+	cli_send(c, &e, r);
+}
+
+void
+cli_reply_fini(struct cli_reply *r)
+{
+	doc_fini(&r->doc);
+	buf_fini(&r->frame);
+}
+
+int
+cli_reply_say(const struct cli *c, const struct cli_reply *r)
+{
+	if (r->err == ERR_OK)
+		return 0;
+	if (c->signal != 0)
+		return 128 + c->signal;
+	if (r->unreached)
+		return say_unreached(cli_is_json(c), c->bus, link_refused(c->link));
+	return say_error(cli_is_json(c), &r->env);
 }
 
 int
 cli_call(struct cli *c, struct env *e, cli_print_fn *print)
 {
-	struct pending p = {c, print};
-	enum err refused;
+	struct cli_reply r;
+	int code;
 
-	cli_connect(c);
-	refused = client_call(c->client, e, c->timeout_ms, answered, &p);
-	if (refused != ERR_OK) {
-		fprintf(stderr, "taxi: %s\n", err_title(refused));
-		return CLI_FAILED;
+	cli_send(c, e, &r);
+	code = cli_reply_say(c, &r);
+	if (code == 0 && print != NULL) {
+		print(c, &r.env);
+	} else if (code == 0) {
+		cli_print_json(r.env.body);
 	}
-	return cli_wait(c);
+	cli_reply_fini(&r);
+	return code;
 }
+
+const msgpack_object_array *
+cli_list(const struct cli_reply *r, const char *key)
+{
+	const msgpack_object *o = doc_get(&r->doc.root, key);
+
+	return o != NULL && o->type == MSGPACK_OBJECT_ARRAY ? &o->via.array : NULL;
+}
+
+/* ---- bodies in ---- */
 
 static int
 read_all(FILE *f, struct buf *out)
@@ -123,7 +249,10 @@ read_all(FILE *f, struct buf *out)
 	do {
 		room = buf_room(out, 65536);
 		if (room == NULL) {
-			fprintf(stderr, "taxi: the body is over %u bytes\n", LIMIT_FRAME);
+			fprintf(stderr,
+			    "taxi: the body is over %u bytes; send it in pieces, one envelope "
+			    "each\n",
+			    LIMIT_FRAME);
 			return -1;
 		}
 		n = fread(room, 1, 65536, f);
@@ -143,7 +272,8 @@ read_operand(const char *operand, struct buf *text)
 		return 0;
 	}
 	if (operand[0] == '@' && (f = fopen(operand + 1, "rb")) == NULL) {
-		fprintf(stderr, "taxi: %s: %s\n", operand + 1, strerror(errno));
+		fprintf(stderr, "taxi: %s: %s; @FILE must be a file that can be read\n",
+		    operand + 1, strerror(errno));
 		return -1;
 	}
 	rc = read_all(f, text);
@@ -166,7 +296,10 @@ cli_body(const char *operand, struct buf *out)
 	if (rc == 0) {
 		rc = json_to_mp(buf_span(&text), out, &err);
 		if (rc != 0) {
-			fprintf(stderr, "taxi: the body is not JSON: line %d, column %d: %s\n",
+			fprintf(stderr,
+			    "taxi: the body is not JSON: line %d, column %d: %s; text wants quotes "
+			    "of "
+			    "its own: '\"text\"'\n",
 			    err.line, err.column, err.text);
 		}
 	}
@@ -174,52 +307,105 @@ cli_body(const char *operand, struct buf *out)
 	return rc;
 }
 
+/* ---- bodies out ---- */
+
 void
-cli_table_init(struct cli_table *t, unsigned columns)
+cli_print_json(struct span body)
 {
-	buf_init(&t->text, LIMIT_MAXMSG);
-	t->columns = columns;
-	t->cells = 0;
+	struct buf b;
+
+	buf_init(&b, 4 * LIMIT_FRAME);
+	if (json_from_mp(body, &b, 0) == 0) {
+		puts(buf_cstr(&b));
+	} else {
+		fputs("taxi: the body is not msgpack that JSON can say; --raw prints its bytes\n",
+		    stderr);
+	}
+	fflush(stdout);
+	buf_fini(&b);
+}
+
+static bool
+is_id(const msgpack_object *key, const msgpack_object *val)
+{
+	struct span k = doc_span(key);
+
+	return val->type == MSGPACK_OBJECT_BIN && val->via.bin.size == 16 &&
+	       (span_is(k, "id") || span_is(k, "root") || span_is(k, "epoch"));
+}
+
+/* As deep as doc_parse lets through. */
+static void
+with_ids(struct buf *out, const msgpack_object *o)
+{
+	char text[UUID_TEXT + 1];
+
+	if (o->type == MSGPACK_OBJECT_ARRAY) {
+		mp_put_array(out, o->via.array.size);
+		for (uint32_t i = 0; i < o->via.array.size; i++)
+			with_ids(out, &o->via.array.ptr[i]);
+	} else if (o->type == MSGPACK_OBJECT_MAP) {
+		mp_put_map(out, o->via.map.size);
+		for (uint32_t i = 0; i < o->via.map.size; i++) {
+			const msgpack_object_kv *kv = &o->via.map.ptr[i];
+
+			mp_put_object(out, &kv->key);
+			if (is_id(&kv->key, &kv->val)) {
+				mp_put_cstr(
+				    out, uuid_text((const uint8_t *)kv->val.via.bin.ptr, text));
+			} else {
+				with_ids(out, &kv->val);
+			}
+		}
+	} else {
+		mp_put_object(out, o);
+	}
 }
 
 void
-cli_table_cell(struct cli_table *t, const char *fmt, ...)
+cli_print_answer(struct cli *c, const struct env *answer)
 {
-	char cell[512];
+	struct doc d;
+	struct buf b;
+
+	(void)c;
+	buf_init(&b, 2 * LIMIT_FRAME);
+	if (doc_parse(&d, answer->body) == 0)
+		with_ids(&b, &d.root);
+	cli_print_json(buf_span(&b));
+	doc_fini(&d);
+	buf_fini(&b);
+}
+
+/* ---- people ---- */
+
+bool
+cli_confirm(const char *question)
+{
+	char line[16];
+
+	if (!isatty(STDIN_FILENO)) {
+		fprintf(stderr, "taxi: %s  Say --yes where nobody can be asked.\n", question);
+		return false;
+	}
+	fprintf(stderr, "%s [y/N] ", question);
+	return fgets(line, sizeof line, stdin) != NULL && (line[0] == 'y' || line[0] == 'Y');
+}
+
+int
+cli_usage(const struct cli *c, const char *fmt, ...)
+{
 	va_list ap;
 
+	fputs("taxi", stderr);
+	if (c->command != NULL)
+		fprintf(stderr, " %s", c->command->name);
+	fputs(": ", stderr);
 	va_start(ap, fmt);
-	vsnprintf(cell, sizeof cell, fmt, ap);
+	vfprintf(stderr, fmt, ap);
 	va_end(ap);
-	/* What a peer named must not move the cursor or colour the terminal. */
-	for (char *p = cell; *p; p++) {
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			*p = '?';
-	}
-	buf_put(&t->text, cell, strlen(cell) + 1);
-	t->cells++;
-}
-
-void
-cli_table_print(struct cli_table *t)
-{
-	size_t *width = xcalloc(t->columns, sizeof *width);
-	const char *p = (const char *)t->text.p;
-
-	if (t->text.failed)
-		t->cells = 0;
-	for (unsigned i = 0; i < t->cells; i++, p += strlen(p) + 1) {
-		if (strlen(p) > width[i % t->columns])
-			width[i % t->columns] = strlen(p);
-	}
-	p = (const char *)t->text.p;
-	for (unsigned i = 0; i < t->cells; i++, p += strlen(p) + 1) {
-		if (i % t->columns == t->columns - 1) {
-			puts(p);
-		} else {
-			printf("%-*s  ", (int)width[i % t->columns], p);
-		}
-	}
-	free(width);
-	buf_fini(&t->text);
+	if (c->command != NULL)
+		fprintf(stderr, "; `taxi %s --help` shows how", c->command->name);
+	fputc('\n', stderr);
+	return CLI_USAGE;
 }

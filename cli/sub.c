@@ -1,154 +1,304 @@
-/* taxi sub: a live tail, or a worker of a durable group that acknowledges what it printed. */
-#include <signal.h>
+/* taxi sub: a live tail, or a member of a durable group that acknowledges what it printed. */
 #include <stdio.h>
-#include <sys/signalfd.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/uuid.h"
-#include "cli/cli.h"
-#include "proto/json.h"
+#include "base/clock.h"
+#include "cli/away.h"
+#include "cli/filter.h"
+#include "cli/line.h"
+#include "cli/when.h"
 #include "proto/topic.h"
 
 static struct {
-	const char *group, *from;
+	const char *group, *from, *since, *where;
 	int64_t count;
+	bool raw, whole, dead;
 } opt;
 
 static const struct opt rows[] = {
-    {"group", OPT_STR, &opt.group, "", 0, 0, 0,
-	"work as a member of this durable group and acknowledge what was printed"},
-    {"from", OPT_STR, &opt.from, "new", 0, 0, 0,
-	"where a group that does not exist yet begins: new or all"},
+    {"where", OPT_STR, &opt.where, "", 0, 0, 0,
+	"only bodies for which this holds, as status=failed,rows>8 (`taxi help filters`)"},
     {"count", OPT_INT, &opt.count, "0", 0, INT64_MAX, 0,
 	"end after this many envelopes; 0 is never"},
+    {"from", OPT_STR, &opt.from, "new", 0, 0, 0,
+	"begin here: new, all, a seq, an age or a time (`taxi help times`)"},
+    {"since", OPT_STR, &opt.since, "", 0, 0, 0, "begin so long ago, as 90s or 1h30m"},
+    {"group", OPT_STR, &opt.group, "", 0, 0, 0,
+	"work as a member of this durable group and acknowledge what was printed"},
+    {"dead", OPT_BOOL, &opt.dead, "false", 0, 0, 0,
+	"watch what becomes a dead letter, of topics that match PATTERN"},
+    {"raw", OPT_BOOL, &opt.raw, "false", 0, 0, 0, "the body alone; text and bytes as they are"},
+    {"long", OPT_BOOL, &opt.whole, "false", 0, 0, 0, "whole ids, seq and key; cut no line"},
 };
 
 struct tail {
 	struct cli *c;
+	struct away away;
+	struct filter filter;
+	struct when from;
+	const char *pattern; /* as the operand has it */
+	struct worker_sub *sub;
+	uint64_t last; /* seq of the last durable one seen */
 	int64_t seen;
-	int sigfd;
+	enum line_style style;
+	size_t width;
+	struct buf out;
 };
 
-static void
-print_msg(const struct cli *c, const struct worker_msg *m)
+static bool
+is_wanted(const struct tail *t, const struct worker_msg *m)
 {
-	char id[UUID_TEXT + 1];
-	struct buf b;
+	struct doc d;
+	bool yes = true;
 
-	uuid_text(m->env.id, id);
-	buf_init(&b, 4 * LIMIT_FRAME);
-	if (cli_is_json(c)) {
-		buf_puts(&b, "{\"topic\":");
-		json_put_str(&b, m->env.topic);
-		buf_printf(&b, ",\"id\":\"%s\"", id);
-		if (env_has(&m->head, ENV_M_SEQ)) {
-			buf_printf(
-			    &b, ",\"seq\":%llu", (unsigned long long)env_u(&m->head, ENV_M_SEQ, 0));
-		}
-		buf_puts(&b, ",\"body\":");
-	} else {
-		buf_put(&b, m->env.topic.p, m->env.topic.n);
-		buf_printf(&b, "  %s  ", id);
-	}
-	if (json_from_mp(m->env.body, &b, 0) != 0)
-		buf_puts(&b, "null");
-	if (cli_is_json(c))
-		buf_putc(&b, '}');
-	puts(buf_cstr(&b));
-	fflush(stdout);
-	buf_fini(&b);
+	if (t->filter.n == 0 && !opt.dead)
+		return true;
+	if (doc_parse(&d, m->env.body) != 0)
+		return false;
+	if (opt.dead)
+		yes = topic_match(span_str(t->pattern), doc_str(&d.root, "topic"));
+	yes = yes && filter_match(&t->filter, &d.root);
+	doc_fini(&d);
+	return yes;
+}
+
+static struct span
+identity(const struct worker_msg *m)
+{
+	struct doc d;
+	struct span s = {NULL, 0};
+
+	/* The string borrows from the message, not from the doc. */
+	if (doc_parse(&d, env_s(&m->head, ENV_M_FROM)) == 0)
+		s = doc_span(&d.root);
+	doc_fini(&d);
+	return s;
 }
 
 static void
-bye(void *arg)
+print(struct tail *t, const struct worker_msg *m)
 {
-	struct tail *t = arg;
+	const struct line l = {
+	    .at_ms = line_at(m->env.id, clock_real_ms()),
+	    .topic = m->env.topic,
+	    .key = env_s(&m->env, ENV_M_KEY),
+	    .group = env_s(&m->head, ENV_M_GROUP),
+	    .from = identity(m),
+	    .id = m->env.id,
+	    .root = env_s(&m->env, ENV_M_ROOT).p,
+	    .seq = env_u(&m->head, ENV_M_SEQ, 0),
+	    .try = env_u(&m->head, ENV_M_TRY, 0),
+	    .retained = env_u(&m->head, ENV_M_RETAIN, 0) != 0,
+	    .body = m->env.body,
+	};
 
-	cli_end(t->c, 0);
+	buf_reset(&t->out);
+	line_put(&l, t->style, t->width, &t->out);
+	fwrite(buf_cstr(&t->out), 1, t->out.n, stdout);
+	fflush(stdout);
+}
+
+static void
+stop(void *arg)
+{
+	cli_end(((struct tail *)arg)->c, 0);
 }
 
 static void
 got(void *arg, struct worker_msg *m)
 {
 	struct tail *t = arg;
+	bool member = env_has(&m->head, ENV_M_GROUP);
 
-	print_msg(t->c, m);
-	if (env_has(&m->head, ENV_M_GROUP)) {
+	if (opt.count > 0 && t->seen == opt.count) {
+		/* More than was asked for: somebody else's. */
+		if (member) {
+			worker_nak(m, 0, "not taken");
+		} else {
+			worker_drop(m);
+		}
+		return;
+	}
+	if (env_u(&m->head, ENV_M_SEQ, 0) > t->last && !env_has(&m->head, ENV_M_RETAIN))
+		t->last = env_u(&m->head, ENV_M_SEQ, 0);
+	if (is_wanted(t, m)) {
+		print(t, m);
+		t->seen++;
+	}
+	if (member) {
 		worker_ack(m);
 	} else {
 		worker_drop(m);
 	}
-	if (++t->seen == opt.count)
-		loop_later(t->c->loop, bye, t);
+	if (t->seen == opt.count && opt.count > 0)
+		loop_later(t->c->loop, stop, t);
 }
 
 static void
 refused(void *arg, const struct env *err)
 {
 	struct tail *t = arg;
+	struct cli_reply r = {.err = env_err_code(err), .env = *err};
 
-	cli_end(t->c, cli_error(err));
+	cli_end(t->c, cli_reply_say(t->c, &r));
 }
 
 static void
-on_signal(void *arg, short revents)
+subscribe(struct tail *t)
+{
+	struct worker_sub_spec spec = {
+	    .pattern = opt.dead ? "sys.dead" : t->pattern,
+	    .group = opt.group[0] ? opt.group : NULL,
+	    .msg = got,
+	    .refused = refused,
+	    .arg = t,
+	};
+
+	if (t->from.kind == WHEN_SEQ) {
+		spec.from_seq = t->from.n;
+	} else if (t->from.kind == WHEN_TIME) {
+		spec.from_time_ms = t->from.n;
+	} else {
+		spec.from = t->from.kind == WHEN_ALL ? "all" : "new";
+	}
+	/* A member that was given more than it is to take would have to give it back. */
+	if (opt.group[0] && opt.count > 0 && opt.count < DEFAULT_CREDIT)
+		spec.credit = (unsigned)opt.count;
+	t->sub = worker_sub(t->c->worker, &spec);
+}
+
+/* The broker went: what is asked for next is what comes after the last that was seen. */
+static void
+on_down(void *arg)
 {
 	struct tail *t = arg;
 
-	(void)revents;
-	cli_end(t->c, 0);
+	if (opt.group[0] || t->last == 0)
+		return;
+	t->from = (struct when){WHEN_SEQ, (int64_t)t->last + 1};
+	worker_unsub(t->sub);
+	subscribe(t);
+}
+
+static void
+on_pipe(void *arg, short revents)
+{
+	struct tail *t = arg;
+
+	if (revents & ZMQ_POLLERR)
+		cli_end(t->c, 0);
+}
+
+/* Nobody reads any more: end, also when nothing comes that could not be written. */
+static void
+watch_stdout(struct tail *t)
+{
+	struct winsize w = {0};
+	struct stat st;
+
+	if (fstat(STDOUT_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+		loop_fd(t->c->loop, STDOUT_FILENO, ZMQ_POLLERR, on_pipe, t);
+	if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0)
+		t->width = w.ws_col;
+}
+
+/* Acks have no answer: the OK of a BYE says that the broker read them. */
+static int
+leave(struct cli *c, int code)
+{
+	struct cli_reply r;
+	struct env e;
+
+	if (!opt.group[0] || !link_is_up(c->link) || code == CLI_USAGE)
+		return code;
+	c->signal = 0;
+	env_init(&e, ENV_BYE, span_str(""), NULL);
+	cli_send(c, &e, &r);
+	cli_reply_fini(&r);
+	return code;
 }
 
 static int
-run_sub(struct cli *c, int argc, char **argv)
+read_options(struct cli *c, struct tail *t)
 {
-	struct tail t = {.c = c};
-	struct worker_sub_spec spec = {
-	    .pattern = argv[0],
-	    .group = opt.group[0] ? opt.group : NULL,
-	    .from = opt.from,
-	    .msg = got,
-	    .refused = refused,
-	    .arg = &t,
-	};
-	sigset_t set;
+	const char *why;
+	int64_t ago = when_duration(opt.since);
 
-	(void)argc;
-	if (!topic_is_pattern(span_str(argv[0]))) {
-		fprintf(stderr,
-		    "taxi: '%s' is no pattern: tokens joined by dots, * for one, > at the end for "
-		    "the rest\n",
-		    argv[0]);
-		return CLI_USAGE;
-	}
-	if (strcmp(opt.from, "new") != 0 && strcmp(opt.from, "all") != 0) {
-		fprintf(stderr, "taxi: --from must be new or all, not '%s'\n", opt.from);
-		return CLI_USAGE;
-	}
+	if (!topic_is_pattern(span_str(t->pattern)))
+		return cli_usage(c,
+		    "'%s' is no pattern: tokens joined by dots, * for one, > at the end for the "
+		    "rest",
+		    t->pattern);
+	if (when_parse(opt.from, clock_real_ms(), &t->from) != 0)
+		return cli_usage(c, "--from must be %s, not '%s'", WHEN_EXPECTED, opt.from);
+	if (opt.since[0] && ago < 0)
+		return cli_usage(
+		    c, "--since must be an age like 90s or 1h30m, not '%s'", opt.since);
+	if (opt.since[0])
+		t->from = (struct when){WHEN_TIME, clock_real_ms() - ago};
+	if (filter_parse(&t->filter, opt.where, &why) != 0)
+		return cli_usage(c, "--where '%s': %s", opt.where, why);
+	if (opt.group[0] && (opt.where[0] || opt.dead))
+		return cli_usage(c,
+		    "--group goes with neither --where nor --dead: a member acknowledges all it is "
+		    "given");
+	t->style = opt.raw          ? LINE_RAW
+		   : cli_is_json(c) ? LINE_JSON
+		   : opt.whole      ? LINE_LONG
+				    : LINE_TEXT;
+	return 0;
+}
+
+static int
+run(struct cli *c, int argc, char **argv)
+{
+	struct tail t = {.c = c, .pattern = argc > 0 ? argv[0] : ">"};
+	int code = argc > 0 || opt.dead ? read_options(c, &t) : cli_usage(c, "expected PATTERN");
+
+	if (code != 0)
+		return code;
 	cli_connect(c);
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	t.sigfd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-	loop_fd(c->loop, t.sigfd, ZMQ_POLLIN, on_signal, &t);
-	worker_sub(c->worker, &spec);
-	cli_wait(c);
-	close(t.sigfd);
-	return c->exit_code;
+	code = away_reach(c);
+	if (code != 0)
+		return code;
+	buf_init(&t.out, 8 * LIMIT_FRAME);
+	c->on_signal = stop;
+	c->signal_arg = &t;
+	t.away = (struct away){.down = on_down, .arg = &t};
+	away_watch(&t.away, c);
+	watch_stdout(&t);
+	subscribe(&t);
+	code = leave(c, cli_wait(c));
+	link_unlisten(c->link, &t.away);
+	buf_fini(&t.out);
+	return code;
 }
 
 const struct cli_command cli_sub = {
     .name = "sub",
     .operands = "PATTERN",
     .about = "Print envelopes as they come",
-    .help = "  taxi sub 'trigger.>'\n"
-	    "  taxi sub -o json 'status.*' | jq .body.status\n"
-	    "  taxi sub --group audit --from all 'rows.in'\n\n"
-	    "Without --group it watches and disturbs nobody.  Ends with Ctrl-C or after --count "
-	    "envelopes.\n",
-    .min_operands = 1,
+    .help =
+	"  taxi sub 'trigger.>'\n"
+	"  taxi sub 'status.*' --where status=failed --since 1h\n"
+	"  taxi sub -o json 'rows.in' | jq .body.uuid\n"
+	"  taxi sub --dead 'rows.>'\n"
+	"  taxi sub --group audit --from all 'rows.in' --count 10\n\n"
+	"Without --group it watches and disturbs nobody.  It outlives a restart of the broker, "
+	"says so, and goes on\n"
+	"after the last envelope it saw.  The time is when the envelope was made (its id says "
+	"so), else when it came.\n"
+	"With --group it takes its share of the work, and each envelope is acknowledged when it "
+	"was written out.\n"
+	"Ends with Ctrl-C, after --count envelopes, or when nobody reads its output any more.\n",
     .max_operands = 1,
     .rows = rows,
     .nrows = sizeof rows / sizeof rows[0],
-    .run = run_sub,
+    .run = run,
+    .section = CLI_TALK,
+    .json =
+	"A line an envelope: {topic, id, seq?, at, key?, root?, group?, try?, from?, retained?, "
+	"body}.\n",
 };

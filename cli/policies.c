@@ -1,0 +1,165 @@
+/* taxi policies: what new groups start from, by pattern. */
+#include <stdio.h>
+
+#include "cli/ask.h"
+#include "cli/fields.h"
+#include "proto/topic.h"
+
+static struct {
+	int64_t tries, ack_ms, backoff_ms, backoff_max_ms, idle_ms, max_owed;
+	const char *full;
+} opt = {.tries = -1,
+    .ack_ms = -1,
+    .backoff_ms = -1,
+    .backoff_max_ms = -1,
+    .idle_ms = -1,
+    .max_owed = -1};
+
+static const struct opt rows[] = {
+    {"tries", OPT_INT, &opt.tries, NULL, 1, 1000, 0, "deliveries before a dead letter"},
+    {"ack-ms", OPT_INT, &opt.ack_ms, NULL, 1, 86400000, 0,
+	"how long a worker may take before it is delivered again"},
+    {"backoff-ms", OPT_INT, &opt.backoff_ms, NULL, 0, 86400000, 0,
+	"pause before the second delivery; it doubles with each"},
+    {"backoff-max-ms", OPT_INT, &opt.backoff_max_ms, NULL, 0, 86400000, 0, "the longest pause"},
+    {"idle-ms", OPT_INT, &opt.idle_ms, NULL, 0, INT64_MAX, 0,
+	"without workers for so long a group is paused; 0 is never"},
+    {"max-owed", OPT_INT, &opt.max_owed, NULL, 0, INT64_MAX, 0,
+	"owed more than so many a group is full; 0 is no limit"},
+    {"full", OPT_STR, &opt.full, "", 0, 0, 0,
+	"a full group is paused and loses (pause), or its publishers get BUSY (busy)"},
+};
+
+static void
+cell(struct table *t, const msgpack_object *o, const char *key)
+{
+	if (doc_get(o, key) == NULL || doc_get(o, key)->type == MSGPACK_OBJECT_NIL) {
+		table_cell(t, "-");
+	} else {
+		table_cell(t, "%lld", (long long)doc_i64(o, key, 0));
+	}
+}
+
+static void
+print_policies(const struct cli_reply *r)
+{
+	const msgpack_object_array *list = cli_list(r, "policies");
+	struct table t;
+
+	table_init(
+	    &t, "~PATTERN >TRIES >ACK-MS >BACKOFF-MS >BACKOFF-MAX-MS >IDLE-MS >MAX-OWED FULL");
+	for (uint32_t i = 0; list != NULL && i < list->size; i++) {
+		const msgpack_object *o = &list->ptr[i];
+
+		fields_cell_str(&t, o, "pattern");
+		cell(&t, o, "tries");
+		cell(&t, o, "ackMs");
+		cell(&t, o, "backoffMs");
+		cell(&t, o, "backoffMaxMs");
+		cell(&t, o, "idleMs");
+		cell(&t, o, "maxOwed");
+		fields_cell_str(&t, o, "full");
+	}
+	table_print(&t, "no policies: new groups start from what they ask for, or the defaults");
+}
+
+static void
+print_policy(const struct cli_reply *r)
+{
+	fields_print(&r->doc.root);
+}
+
+static int
+run(struct cli *c, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return ask_print(c, "sys.policies", NULL, print_policies);
+}
+
+static void
+put(struct map *m, const char *key, int64_t v)
+{
+	if (v >= 0)
+		map_i64(m, key, v);
+}
+
+static int
+run_set(struct cli *c, int argc, char **argv)
+{
+	struct map m;
+
+	(void)argc;
+	if (!topic_is_pattern(span_str(argv[0])))
+		return cli_usage(c, "'%s' is no pattern (`taxi help topics`)", argv[0]);
+	if (opt.full[0] && strcmp(opt.full, "pause") != 0 && strcmp(opt.full, "busy") != 0)
+		return cli_usage(c, "--full must be pause or busy, not '%s'", opt.full);
+	map_init(&m);
+	map_str(&m, "pattern", argv[0]);
+	put(&m, "tries", opt.tries);
+	put(&m, "ackMs", opt.ack_ms);
+	put(&m, "backoffMs", opt.backoff_ms);
+	put(&m, "backoffMaxMs", opt.backoff_max_ms);
+	put(&m, "idleMs", opt.idle_ms);
+	put(&m, "maxOwed", opt.max_owed);
+	if (opt.full[0])
+		map_str(&m, "full", opt.full);
+	if (m.n == 1) {
+		map_fini(&m);
+		return cli_usage(c, "nothing to set: say what, as --tries 5");
+	}
+	return ask_print(c, "sys.policies.set", &m, print_policy);
+}
+
+static int
+run_delete(struct cli *c, int argc, char **argv)
+{
+	struct map m;
+
+	(void)argc;
+	map_init(&m);
+	map_str(&m, "pattern", argv[0]);
+	return ask_print(c, "sys.policies.delete", &m, print_policy);
+}
+
+const struct cli_command cli_policies = {
+    .name = "policies",
+    .operands = "",
+    .about = "What new groups start from, by pattern",
+    .help = "  taxi policies\n\n"
+	    "A group whose pattern lies within a policy's starts from it when it is created; the "
+	    "most specific one wins.\n",
+    .run = run,
+    .section = CLI_MEND,
+    .json =
+	"As sys.policies answers: {policies: [{pattern, tries?, ackMs?, backoffMs?, backoffMaxMs?, "
+	"idleMs?, maxOwed?, full?}]}.\n",
+};
+
+const struct cli_command cli_policies_set = {
+    .name = "policies set",
+    .operands = "PATTERN",
+    .about = "Make or change a policy",
+    .help = "  taxi policies set 'rows.>' --tries 20 --max-owed 1000000 --full busy\n\n"
+	    "It counts for groups created from now on; `taxi groups set` changes one that is "
+	    "there.\n",
+    .min_operands = 1,
+    .max_operands = 1,
+    .rows = rows,
+    .nrows = sizeof rows / sizeof rows[0],
+    .run = run_set,
+    .section = CLI_MEND,
+    .json = "The policy.\n",
+};
+
+const struct cli_command cli_policies_delete = {
+    .name = "policies delete",
+    .operands = "PATTERN",
+    .about = "Take a policy away",
+    .help = "  taxi policies delete 'rows.>'\n\nGroups that are there keep what they have.\n",
+    .min_operands = 1,
+    .max_operands = 1,
+    .run = run_delete,
+    .section = CLI_MEND,
+    .json = "The policy that was.\n",
+};
