@@ -1,4 +1,7 @@
 /* sys.stats. */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "broker/conns.h"
 #include "broker/ctl_impl.h"
@@ -56,6 +59,18 @@ put_counters(const struct broker *b, const struct journal_stats *js, const struc
 	PUT_ROWS(out, rows);
 }
 
+/* What waits for its peer to read it. */
+static uint64_t
+unsent(const struct broker *b)
+{
+	uint64_t n = 0;
+	struct peer *p;
+
+	LIST_EACH (p, &b->queued, struct peer, queued)
+		n += p->queue_bytes;
+	return n;
+}
+
 static void
 put_bytes(const struct broker *b, const struct journal_stats *js, const struct route_stats *rs,
     struct buf *out)
@@ -65,6 +80,7 @@ put_bytes(const struct broker *b, const struct journal_stats *js, const struct r
 	    {"committing", journal_queued_bytes(b->journal)},
 	    {"held", b->held_bytes},
 	    {"requests", rs->bytes},
+	    {"unsent", unsent(b)},
 	    {"records", b->recs.bytes},
 	    {"tail", b->tail.bytes},
 	    {"file", js->file_bytes},
@@ -102,6 +118,27 @@ put_verbs(const struct broker *b, struct buf *out)
 		ctl_put_u(out, err_name((enum err)e), b->errors[e]);
 }
 
+/* The percentiles are of the last commits, the histogram of all since the start. */
+static void
+put_commits(const struct journal_stats *js, struct buf *out)
+{
+	static const int64_t bounds[JOURNAL_BUCKETS] = JOURNAL_BOUNDS;
+	const struct row rows[] = {{"p50", js->fsync_us_p50}, {"p99", js->fsync_us_p99},
+	    {"max", js->fsync_us_max}, {"sum", js->fsync_us_sum}};
+	char name[24];
+
+	mp_put_cstr(out, "fsyncUs");
+	mp_put_map(out, sizeof(rows) / sizeof(*rows) + 1);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		ctl_put_u(out, rows[i].name, rows[i].n);
+	mp_put_cstr(out, "le");
+	mp_put_map(out, JOURNAL_BUCKETS);
+	for (size_t i = 0; i < JOURNAL_BUCKETS; i++) {
+		snprintf(name, sizeof name, "%" PRId64, bounds[i]);
+		ctl_put_u(out, bounds[i] == INT64_MAX ? "inf" : name, js->fsync_us_in[i]);
+	}
+}
+
 void
 ctl_stats(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 {
@@ -127,11 +164,7 @@ ctl_stats(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	put_verbs(b, &body);
 	mp_put_cstr(&body, "latency");
 	mp_put_map(&body, 2);
-	mp_put_cstr(&body, "fsyncUs");
-	put_rows(&body,
-	    (struct row[]){
-		{"p50", js.fsync_us_p50}, {"p99", js.fsync_us_p99}, {"max", js.fsync_us_max}},
-	    3);
+	put_commits(&js, &body);
 	mp_put_cstr(&body, "loopUs");
 	put_rows(&body,
 	    (struct row[]){{"max", (uint64_t)ls.max_callback_us}, {"slow", ls.slow},

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "base/str.h"
 #include "edge-http/metrics.h"
 #include "proto/topic.h"
 
@@ -67,6 +68,32 @@ put_map(const msgpack_object *map, const char *name, const char *label, struct b
 	}
 }
 
+/* {le:{"100":n,…}, sum} in microseconds, each n without those before it; the last has no bound. */
+static void
+put_histogram(const msgpack_object *h, const char *name, const char *help, struct buf *out)
+{
+	const msgpack_object *le = doc_get(h, "le");
+	uint64_t below = 0;
+
+	if (le == NULL || le->type != MSGPACK_OBJECT_MAP)
+		return;
+	metrics_head(out, name, "histogram", help);
+	for (uint32_t i = 0; i < le->via.map.size; i++) {
+		const msgpack_object_kv *kv = &le->via.map.ptr[i];
+		int64_t us;
+
+		if (kv->val.type != MSGPACK_OBJECT_POSITIVE_INTEGER)
+			continue;
+		below += kv->val.via.u64;
+		if (str_i64(doc_span(&kv->key), 0, INT64_MAX, &us) == 0) {
+			buf_printf(out, "%s_bucket{le=\"%g\"} %" PRIu64 "\n", name,
+			    (double)us / 1e6, below);
+		}
+	}
+	buf_printf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum %.6f\n%s_count %" PRIu64 "\n",
+	    name, below, name, (double)doc_i64(h, "sum", 0) / 1e6, name, below);
+}
+
 void
 scrape_text_broker(const msgpack_object *stats, struct buf *out)
 {
@@ -82,6 +109,11 @@ scrape_text_broker(const msgpack_object *stats, struct buf *out)
 	put_map(doc_get(stats, "drops"), "taxiway_broker_drops_total", "reason", out);
 	metrics_head(out, "taxiway_broker_bytes", "gauge", "bytes the broker holds or moved");
 	put_map(doc_get(stats, "bytes"), "taxiway_broker_bytes", "what", out);
+	metrics_head(out, "taxiway_broker_errors_total", "counter", "requests refused, by code");
+	put_map(doc_get(stats, "errors"), "taxiway_broker_errors_total", "code", out);
+	put_histogram(doc_get(doc_get(stats, "latency"), "fsyncUs"),
+	    "taxiway_journal_commit_seconds",
+	    "from the first write of a commit to the end of its fsync", out);
 }
 
 static const struct {

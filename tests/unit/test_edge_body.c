@@ -171,9 +171,17 @@ others(void)
 	scrape_text_broker(NULL, &out);
 	CHECK(strstr(buf_cstr(&out), "taxiway_broker_up 0\n") != NULL);
 	buf_reset(&out);
-	(void)edge_doc_init(
-	    &d, "{\"head\":7,\"counters\":{\"pub\":3,\"name\":\"x\"},\"drops\":{\"full\":2}}");
+	(void)edge_doc_init(&d,
+	    "{\"head\":7,\"counters\":{\"pub\":3,\"name\":\"x\"},\"drops\":{\"full\":2},\"errors\":"
+	    "{\"BUSY\":4},"
+	    "\"latency\":{\"fsyncUs\":{\"sum\":1500,\"le\":{\"100\":2,\"1000\":1,\"inf\":1}}}}");
 	scrape_text_broker(&d.doc.root, &out);
+	CHECK(strstr(buf_cstr(&out), "taxiway_broker_errors_total{code=\"BUSY\"} 4\n") != NULL);
+	CHECK(strstr(buf_cstr(&out), "taxiway_journal_commit_seconds_bucket{le=\"0.0001\"} 2\n"
+				     "taxiway_journal_commit_seconds_bucket{le=\"0.001\"} 3\n"
+				     "taxiway_journal_commit_seconds_bucket{le=\"+Inf\"} 4\n"
+				     "taxiway_journal_commit_seconds_sum 0.001500\n"
+				     "taxiway_journal_commit_seconds_count 4\n") != NULL);
 	CHECK(strstr(buf_cstr(&out), "taxiway_broker_up 1\n") != NULL);
 	CHECK(strstr(buf_cstr(&out), "taxiway_broker_head 7\n") != NULL);
 	CHECK(strstr(buf_cstr(&out), "taxiway_broker_total{what=\"pub\"} 3\n") != NULL);
