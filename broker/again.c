@@ -7,15 +7,10 @@
 #include "broker/pub.h"
 #include "proto/digest.h"
 
-struct item {
-	struct rec *rec;
-	char *from; /* of the publisher; NULL: local */
-};
-
 struct again {
 	struct job job;
 	struct broker *b;
-	struct item *items;
+	struct rec **items;
 	struct journal_rec *recs;
 	unsigned n, cap;
 	size_t bytes;
@@ -40,10 +35,8 @@ again_free(struct again *a)
 {
 	if (a == NULL)
 		return;
-	for (unsigned i = 0; i < a->n; i++) {
-		rec_drop(a->items[i].rec);
-		free(a->items[i].from);
-	}
+	for (unsigned i = 0; i < a->n; i++)
+		rec_drop(a->items[i]);
 	free(a->items);
 	free(a->recs);
 	free(a);
@@ -53,20 +46,16 @@ bool
 again_add(struct again *a, const struct journal_row *row)
 {
 	struct rec *r = rec_of_row(&a->b->recs, row);
-	struct item *it;
 
 	if (r == NULL)
 		return false;
 	if (a->n == a->cap) {
 		a->cap = a->cap ? a->cap * 2 : 16;
-		a->items = xrealloc(a->items, a->cap * sizeof(*a->items));
+		a->items = xrealloc(a->items, a->cap * sizeof(struct rec *));
 	}
 	free(r->only);
 	r->only = xstrdup(a->group);
-	it = &a->items[a->n++];
-	*it = (struct item){.rec = r};
-	if (row->from.p != NULL)
-		it->from = span_dup(row->from);
+	a->items[a->n++] = r;
 	a->bytes += r->n;
 	return true;
 }
@@ -91,7 +80,7 @@ on_put(struct broker *b, struct job *j)
 	uint64_t last = 0;
 
 	for (unsigned i = 0; j->op.err == ERR_OK && i < a->n; i++) {
-		struct rec *r = a->items[i].rec;
+		struct rec *r = a->items[i];
 
 		r->seq = last = a->recs[i].seq;
 		r->at_ms = now;
@@ -104,7 +93,7 @@ on_put(struct broker *b, struct job *j)
 static void
 fill(struct again *a, unsigned i)
 {
-	const struct rec *r = a->items[i].rec;
+	const struct rec *r = a->items[i];
 	struct journal_rec *jr = &a->recs[i];
 
 	memcpy(jr->id, r->id, 16);
@@ -113,7 +102,7 @@ fill(struct again *a, unsigned i)
 	jr->frame = rec_frame(r);
 	jr->exp_ms = r->exp_ms;
 	jr->groups = 1;
-	jr->from = span_str(a->items[i].from);
+	jr->from = rec_from(r);
 	jr->only = span_str(a->group);
 	jr->anew = true;
 	/* Nobody compares it: what is put anew leaves the window of known ids alone. */

@@ -6,6 +6,7 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "broker/ctl.h"
 #include "broker/feed.h"
 #include "broker/auth.h"
 #include "broker/conns.h"
@@ -16,6 +17,7 @@
 #include "broker/requests.h"
 #include "broker/retain.h"
 #include "broker/tails.h"
+#include "broker/trace.h"
 #include "proto/mp.h"
 #include "proto/sock.h"
 
@@ -87,6 +89,7 @@ end_turn(struct broker *b)
 			groups_turn(b);
 			tails_turn(b);
 			announce_changes(b);
+			ctl_trace_turn(b);
 		}
 		out_flush(b);
 	} while (!list_empty(&b->dying));
@@ -312,6 +315,8 @@ broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
 	uuid_v7(b->epoch, b->started_ms);
 	b->head = journal_head(j);
 	buf_init(&b->scratch, LIMIT_FRAME_RX + LIMIT_HEADER);
+	b->trace = trace_new((size_t)c->trace_hops);
+	list_init(&b->tracings);
 	list_init(&b->all_jobs);
 	list_init(&b->unsent);
 	list_init(&b->queued);
@@ -384,6 +389,8 @@ broker_free(struct broker *b)
 	conns_free(b->conns);
 	zsock_destroy(&b->router);
 	auth_close(b);
+	ctl_trace_free(b);
+	trace_free(b->trace);
 	buf_fini(&b->scratch);
 	loop_timer_clear(b->loop, &b->tick);
 	loop_timer_clear(b->loop, &b->route_timer);

@@ -36,12 +36,14 @@ enum drop_reason {
 	    DROP_COUNT
 };
 
+struct trace;
+
 struct broker_conf {
 	const char *bind, *feed; /* comma list; "" = none */
 	const char *keys;        /* directory; "" = none */
 	unsigned peers_most, feed_most; /* connections */
 	size_t max_bytes, peer_bytes;
-	int64_t retain_ms, retain_bytes, idle_ms, drain_ms;
+	int64_t retain_ms, retain_bytes, idle_ms, drain_ms, trace_hops;
 };
 
 /* An operation of the journal and what to do when it is reaped.  `done` owns and frees it. */
@@ -71,7 +73,9 @@ struct broker {
 	struct groups groups;
 	struct rec_pool recs;
 	struct tail tail;
-	uint64_t head; /* last seq that was distributed */
+	uint64_t head;          /* last seq that was distributed */
+	struct trace *trace;    /* NULL: off */
+	struct list tracings;   /* ctl_trace.c: calls that read the journal, a page a turn */
 
 	/* out.c */
 	struct list unsent, queued, dying;

@@ -208,7 +208,7 @@ static const struct {
     {"sys.info.broker", info},
     {"sys.stats.broker", ctl_stats},
     {"sys.replay", ctl_replay},
-    {"sys.trace", NULL},
+    {"sys.trace", ctl_trace},
     {"sys.drain", NULL},
     {"sys.dead.retry", ctl_dead_retry},
     {"sys.dead.edit", ctl_dead_edit},

@@ -8,6 +8,10 @@ void ctl_request(struct broker *b, struct peer *p, const struct env *e);
 /* sys.ping.<name>, sys.info.<name>, sys.stats.<name>: the three that workers serve. */
 bool ctl_is_served(struct span topic);
 
+/* A sys.trace under way goes on. */
+void ctl_trace_turn(struct broker *b);
+void ctl_trace_free(struct broker *b);
+
 /* For the files of ctl: a call that is answered now or after a commit. */
 struct ctl_call {
 	uint64_t session;

@@ -17,6 +17,7 @@ ctl_fn ctl_services, ctl_peers, ctl_stats;            /* ctl_look.c, ctl_stats.c
 ctl_fn ctl_groups, ctl_groups_set, ctl_groups_delete; /* ctl_groups.c */
 ctl_fn ctl_dead_ls, ctl_dead_show, ctl_dead_drop;     /* ctl_dead.c */
 ctl_fn ctl_dead_retry, ctl_dead_edit;                 /* ctl_letter.c */
+ctl_fn ctl_trace;                                     /* ctl_trace.c */
 ctl_fn ctl_replay;                                    /* ctl_replay.c */
 ctl_fn ctl_claim, ctl_claim_forget;                   /* ctl_claim.c */
 ctl_fn ctl_acl, ctl_acl_reload;                       /* ctl_acl.c */

@@ -227,6 +227,7 @@ group_drop(struct group *g, uint64_t seq)
 		if (e->state == ENTRY_FLIGHT || e->state == ENTRY_DYING)
 			return; /* we still have it, and it may still be done */
 		g->dropped++;
+		group_note(g, GROUP_DROPPED, e, 0, (struct span){NULL, 0});
 		group_work_lift(g, e);
 		group_work_done(g, e);
 	} else if (!g->live && seq >= g->read && seq >= g->known_high) {
@@ -234,6 +235,27 @@ group_drop(struct group *g, uint64_t seq)
 		g->dropped++;
 		g->dirty = true;
 	}
+}
+
+bool
+group_owes(const struct group *g, uint64_t seq)
+{
+	size_t lo = g->iknown, hi = g->nknown;
+
+	if (group_find(g, seq) != NULL)
+		return true;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (g->known[mid].seq == seq)
+			return true;
+		if (g->known[mid].seq < seq) {
+			lo = mid + 1;
+		} else {
+			hi = mid;
+		}
+	}
+	return !g->live && seq >= g->read && seq >= g->known_high;
 }
 
 /* ---- time ---- */
@@ -250,6 +272,7 @@ expire(struct group *g, int64_t now)
 		if (e == NULL || e->deadline > now)
 			return;
 		e = group_order_first_late(e, now);
+		group_note(g, GROUP_LATE, e, e->holder->session, span_str("ACK_TIMEOUT"));
 		group_fail(g, e, -1, span_str("ACK_TIMEOUT"), now);
 	}
 }

@@ -39,12 +39,29 @@ struct group_item {
 	bool again;      /* may have been seen before */
 };
 
+/* What happened to a record, for whoever watches. */
+enum group_event {
+	GROUP_ACKED,
+	GROUP_NAKED,
+	GROUP_REJECTED,
+	GROUP_EXTENDED,
+	GROUP_LATE, /* no ACK in time */
+	GROUP_LOST, /* with its worker */
+	GROUP_EXPIRED,
+	GROUP_DEAD,
+	GROUP_DROPPED,
+	GROUP_EVENTS
+};
+
 struct group_ops {
 	/* Hand it to the worker; `user` is what group_join was given. */
 	void (*deliver)(void *arg, void *user, const struct group_item *it);
 	/* Write a dead letter, then call group_dead_done.  try_no is the number of tries it had. */
 	void (*dead)(void *arg, const struct group_item *it, struct span reason);
 	void (*drop)(void *arg, void *frame);
+	/* May be NULL.  `session`: of the worker it concerns, 0: none. */
+	void (*note)(void *arg, enum group_event what, const struct group_item *it,
+	    uint64_t session, struct span reason);
 	void *arg;
 };
 
@@ -123,6 +140,9 @@ void group_dead_done(struct group *g, uint64_t seq);
 
 /* Deadlines that passed, redeliveries that are due, then hand over whatever can be handed over. */
 void group_run(struct group *g, int64_t now, int64_t real);
+/* Is a matching record of this seq still owed?  (One below what the group was created from, or of
+ * another pattern, is for the caller to know.) */
+bool group_owes(const struct group *g, uint64_t seq);
 /* When group_run has something to do again, as far as time alone decides; INT64_MAX: never. */
 int64_t group_next(const struct group *g);
 

@@ -100,6 +100,10 @@ struct group {
 	uint64_t delivered, acked, redelivered, dead, dropped, stale;
 };
 
+/* group_work.c: tell whoever watches */
+void group_note(struct group *g, enum group_event what, const struct entry *e, uint64_t session,
+    struct span reason);
+
 /* group.c */
 struct entry *group_find(const struct group *g, uint64_t seq);
 /* Let go of what is only read ahead, from the newest down to the first that has a history. */

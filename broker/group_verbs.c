@@ -124,8 +124,10 @@ group_leave(struct group *g, struct group_worker *w, int64_t now)
 	}
 	w->closing = true;
 	group_work_refile(g, w);
-	while ((e = LIST_FIRST(&w->flight, struct entry, place)) != NULL)
+	while ((e = LIST_FIRST(&w->flight, struct entry, place)) != NULL) {
+		group_note(g, GROUP_LOST, e, w->session, span_str("WORKER_LOST"));
 		group_fail(g, e, -1, span_str("WORKER_LOST"), now);
+	}
 	INVARIANT(w->n == 0 && list_empty(&w->stalled));
 	list_remove(&w->place);
 	free(w);
@@ -158,6 +160,7 @@ group_ack(struct group *g, uint64_t session, uint64_t seq)
 	if (e == NULL || e->state == ENTRY_DYING || !was_handed(e, session))
 		return stale(g);
 	g->acked++;
+	group_note(g, GROUP_ACKED, e, session, (struct span){NULL, 0});
 	group_work_done(g, e);
 	return true;
 }
@@ -181,6 +184,7 @@ group_nak(struct group *g, uint64_t session, const struct group_verdict *v, int6
 
 	if (e == NULL)
 		return stale(g);
+	group_note(g, GROUP_NAKED, e, session, v->reason);
 	group_fail(g, e, v->ms, v->reason.p ? v->reason : span_str("NAK"), now);
 	return true;
 }
@@ -193,6 +197,7 @@ group_reject(struct group *g, uint64_t session, const struct group_verdict *v)
 	if (e == NULL)
 		return stale(g);
 	g->dirty = true;
+	group_note(g, GROUP_REJECTED, e, session, v->reason);
 	group_work_lift(g, e);
 	e->fails++;
 	group_work_die(g, e, v->reason.p ? v->reason : span_str("REJECTED"));
@@ -206,6 +211,7 @@ group_extend(struct group *g, uint64_t session, const struct group_verdict *v, i
 
 	if (e == NULL)
 		return stale(g);
+	group_note(g, GROUP_EXTENDED, e, session, (struct span){NULL, 0});
 	group_work_extend(g, e, now + v->ms);
 	return true;
 }
@@ -218,5 +224,6 @@ group_dead_done(struct group *g, uint64_t seq)
 	if (e == NULL || e->state != ENTRY_DYING)
 		return;
 	g->dead++;
+	group_note(g, GROUP_DEAD, e, 0, (struct span){NULL, 0});
 	group_work_done(g, e);
 }

@@ -147,6 +147,18 @@ item_of(const struct group *g, const struct entry *e)
 }
 
 void
+group_note(struct group *g, enum group_event what, const struct entry *e, uint64_t session,
+    struct span reason)
+{
+	struct group_item it;
+
+	if (g->ops.note == NULL)
+		return;
+	it = item_of(g, e);
+	g->ops.note(g->ops.arg, what, &it, session, reason);
+}
+
+void
 group_work_die(struct group *g, struct entry *e, struct span reason)
 {
 	struct group_item it = item_of(g, e);
@@ -271,6 +283,7 @@ group_work_pump(struct group *g, int64_t now, int64_t real)
 		struct group_worker *w = e->key ? e->key->holder : NULL;
 
 		if (e->exp_ms != 0 && e->exp_ms <= real) {
+			group_note(g, GROUP_EXPIRED, e, 0, (struct span){NULL, 0});
 			group_work_lift(g, e);
 			group_work_die(g, e, span_str("EXPIRED"));
 		} else if (e->fails >= g->conf.tries) {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "broker/groups_impl.h"
 #include "broker/out.h"
+#include "broker/trace.h"
 #include "proto/mp.h"
 #include "proto/topic.h"
 
@@ -42,7 +43,8 @@ groups_find(const struct broker *b, struct span name)
 struct group *
 groups_core_new(struct owed_group *g, uint64_t next)
 {
-	struct group_ops ops = {groups_feed_deliver, groups_dead_save, groups_feed_drop, g};
+	struct group_ops ops = {
+	    groups_feed_deliver, groups_dead_save, groups_feed_drop, groups_feed_note, g};
 	struct group_conf conf = groups_settings_conf(g);
 
 	return group_new(&ops, &conf, next);
@@ -62,6 +64,7 @@ group_add(struct broker *b, const char *name, const struct group_settings *set)
 	list_init(&g->busy);
 	list_init(&g->unsaved);
 	g->idle_since_ms = broker_now(b);
+	g->trace = trace_name(b->trace, span_str(name));
 	HASH_ADD(hh, b->groups.all, name, (unsigned)strlen(g->name), g);
 	match_add(b->match, span_str(g->set.pattern), &g->match);
 	return g;

@@ -49,6 +49,7 @@ struct owed_group {
 	int64_t idle_since_ms;       /* monotonic; 0: it has workers */
 	bool idle_warned;
 	unsigned subs;
+	uint16_t trace; /* trace_name */
 	int64_t
 	    oldest_at; /* ctl: unix ms of the oldest owed record when the floor was oldest_floor */
 	uint64_t oldest_floor;

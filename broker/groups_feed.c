@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
+#include "broker/hops.h"
 #include "broker/out.h"
 #include "proto/mp.h"
 #include "proto/topic.h"
@@ -42,7 +43,33 @@ groups_feed_deliver(void *arg, void *user, const struct group_item *it)
 		env_set_u(&e, ENV_M_AGAIN, 1);
 	e.body = rec_frame(r);
 	g->b->delivered++;
+	hops_rec(g->b, TRACE_DELIVERED, r, g->trace, s->peer->session, it->try_no,
+	    (struct span){NULL, 0});
 	out_env(g->b, s->peer, &e);
+}
+
+void
+groups_feed_note(void *arg, enum group_event what, const struct group_item *it, uint64_t session,
+    struct span reason)
+{
+	static const enum trace_what as[] = {
+	    [GROUP_ACKED] = TRACE_ACKED,
+	    [GROUP_NAKED] = TRACE_NAKED,
+	    [GROUP_REJECTED] = TRACE_REJECTED,
+	    [GROUP_EXTENDED] = TRACE_EXTENDED,
+	    [GROUP_LATE] = TRACE_LOST,
+	    [GROUP_LOST] = TRACE_LOST,
+	    [GROUP_EXPIRED] = TRACE_EXPIRED,
+	    [GROUP_DEAD] = TRACE_DEAD,
+	    [GROUP_DROPPED] = TRACE_DROPPED,
+	};
+	struct owed_group *g = arg;
+
+	/* A death that is told is on disk, with more to say about it. */
+	if (what == GROUP_DEAD && !span_is(((const struct rec *)it->frame)->topic, "sys.dead"))
+		return;
+	hops_rec(
+	    g->b, as[what], it->frame, g->trace, session, session != 0 ? it->try_no : 0, reason);
 }
 
 static bool

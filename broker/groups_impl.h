@@ -13,6 +13,8 @@ void groups_end(struct broker *b, struct owed_group *g); /* with its subscriptio
 /* groups_feed.c */
 void groups_feed_deliver(void *arg, void *user, const struct group_item *it);
 void groups_feed_drop(void *arg, void *frame);
+void groups_feed_note(void *arg, enum group_event what, const struct group_item *it,
+    uint64_t session, struct span reason);
 /* Start counting what g is owed in (from, to]. */
 void groups_feed_count(struct owed_group *g, uint64_t from, uint64_t to);
 

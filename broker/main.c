@@ -45,6 +45,8 @@ static const struct opt rows[] = {
 	"a new group without workers is paused after this; 0: never"},
     {"drain-ms", OPT_INT, &conf.drain_ms, "5000", 0, 600000, 0,
 	"how long requests under way may take at the end"},
+    {"trace-hops", OPT_INT, &conf.trace_hops, "65536", 0, 1 << 24, 0,
+	"latest hops of envelopes that sys.trace knows (128 bytes each); 0: only what is on disk"},
     {"log-level", OPT_STR, &log_level, "info", 0, 0, 0, "debug, info, warn or error"},
     {"ready-fd", OPT_INT, &ready_fd, "-1", -1, 1 << 20, 0,
 	"where a newline is written once everybody may connect"},

@@ -8,6 +8,7 @@
 #include "base/uuid.h"
 #include "broker/auth.h"
 #include "broker/feed.h"
+#include "broker/hops.h"
 #include "broker/out.h"
 #include "broker/pace.h"
 #include "broker/tails.h"
@@ -315,6 +316,7 @@ pub_ephemeral(struct broker *b, struct peer *p, const struct env *e, struct span
 		out_err(b, p, e->id, ERR_BUSY, "no memory");
 		return;
 	}
+	hops_rec(b, TRACE_PUBLISHED, r, 0, p->session, 0, r->topic);
 	pub_distribute(b, r);
 	rec_drop(r);
 	out_ok(b, p, e->id);

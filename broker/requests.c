@@ -4,6 +4,7 @@
 
 #include "broker/auth.h"
 #include "broker/ctl.h"
+#include "broker/hops.h"
 #include "broker/out.h"
 #include "proto/mp.h"
 #include "proto/topic.h"
@@ -35,7 +36,8 @@ on_send(void *arg, struct route_peer *worker, const struct route_send *s)
 	struct env e, again;
 
 	if (inner == NULL || s->frame.p != b->reading_frame.p) {
-		/* It waited, and what was read from it is gone.  The frame was good when it came. */
+		/* It waited, and what was read from it is gone.  The frame was good when it came.
+		 */
 		(void)env_decode(&again, s->frame, false, NULL);
 		inner = &again;
 	}
@@ -46,6 +48,8 @@ on_send(void *arg, struct route_peer *worker, const struct route_send *s)
 	if (s->again)
 		env_set_u(&e, ENV_M_AGAIN, 1);
 	e.body = s->frame;
+	hops_id(b, TRACE_DELIVERED, inner->id, env_s(inner, ENV_M_ROOT), worker->session,
+	    (struct span){NULL, 0});
 	out_env(b, peer_of(worker), &e);
 }
 
@@ -71,6 +75,7 @@ on_cancel(void *arg, struct route_peer *worker, const uint8_t id[16])
 static void
 on_fail(void *arg, struct route_peer *client, const uint8_t id[16], enum err code, const char *why)
 {
+	hops_id(arg, TRACE_FAILED, id, (struct span){NULL, 0}, 0, span_str(err_name(code)));
 	out_err(arg, peer_of(client), id, code, why);
 }
 
@@ -115,10 +120,16 @@ requests_req(struct broker *b, struct peer *p, const struct env *e, struct span 
 		return;
 	}
 	memcpy(q.id, e->id, 16);
+	hops_id(b, TRACE_REQUESTED, e->id,
+	    env_has(e, ENV_M_ROOT) ? env_s(e, ENV_M_ROOT) : span_of(e->id, 16), p->session,
+	    e->topic);
 	b->reading = e;
 	b->reading_frame = frame;
 	code = route_request(b->route, &q, broker_now(b));
 	b->reading = NULL;
+	if (code != ERR_OK)
+		hops_id(
+		    b, TRACE_FAILED, e->id, (struct span){NULL, 0}, 0, span_str(err_name(code)));
 	if (code == ERR_NO_WORKERS) {
 		out_err(b, p, e->id, code, "no worker serves this topic");
 	} else if (code != ERR_OK) {
@@ -153,9 +164,21 @@ requests_answer(struct broker *b, struct peer *p, const struct env *e, uint8_t *
 	case ROUTE_DISCARD: b->drops[DROP_LATE_ANSWER]++; return;
 	case ROUTE_PASS: break;
 	}
+	if (!more) {
+		hops_id(b, code == ERR_OK ? TRACE_ANSWERED : TRACE_FAILED, to.id,
+		    (struct span){NULL, 0}, p->session,
+		    code == ERR_OK ? (struct span){NULL, 0} : span_str(err_name(code)));
+	}
 	/* The same frame under the client's id: every other byte is the worker's. */
 	memcpy(frame + id_at(frame, n), to.id, 16);
 	out_frame(b, peer_of(to.client), span_of(frame, n));
+}
+
+void
+requests_cancel(struct broker *b, struct peer *p, const uint8_t id[16])
+{
+	hops_id(b, TRACE_CANCELLED, id, (struct span){NULL, 0}, p->session, (struct span){NULL, 0});
+	route_cancel(b->route, &p->route, id, broker_now(b));
 }
 
 static void

@@ -8,6 +8,7 @@ void requests_req(struct broker *b, struct peer *p, const struct env *e, struct 
 /* REP or ERR.  Writes the client's id into the frame, which is then forwarded. */
 void requests_answer(
     struct broker *b, struct peer *p, const struct env *e, uint8_t *frame, size_t n);
+void requests_cancel(struct broker *b, struct peer *p, const uint8_t id[16]);
 /* Deadlines; call after anything that may have changed them. */
 void requests_turn(struct broker *b);
 

@@ -248,7 +248,7 @@ act(struct broker *b, struct peer *p, struct env *e, uint8_t *frame, size_t n)
 	case ENV_REQ: requests_req(b, p, e, span_of(frame, n)); break;
 	case ENV_REP:
 	case ENV_ERR: requests_answer(b, p, e, frame, n); break;
-	case ENV_CANCEL: route_cancel(b->route, &p->route, e->id, broker_now(b)); break;
+	case ENV_CANCEL: requests_cancel(b, p, e->id); break;
 	case ENV_MORE: on_more(b, p, e); break;
 	case ENV_SUB: on_sub(b, p, e); break;
 	case ENV_UNSUB: on_unsub(b, p, e); break;

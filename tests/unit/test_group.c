@@ -179,7 +179,7 @@ on_drop(void *arg, void *frame)
 
 /* ---- the shell's part ---- */
 
-static const struct group_ops ops = {on_deliver, on_dead, on_drop, NULL};
+static const struct group_ops ops = {on_deliver, on_dead, on_drop, NULL, NULL};
 
 static struct group *
 make(struct world *x, uint64_t next)
