@@ -8,7 +8,7 @@ import copy
 import zlib
 
 TRIES = {"g": 1000, "h": 3}
-COUNTED = ("NAK", "ACK_TIMEOUT", "WORKER_LOST", "TRIES")
+COUNTED = ("NAK", "ACK_TIMEOUT", "WORKER_LOST", "TRIES", "draining")
 
 Ok = collections.namedtuple("Ok", "who n seq key crc")
 Done = collections.namedtuple("Done", "what at seq try_no again text who")
