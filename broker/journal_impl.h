@@ -43,6 +43,8 @@ struct journal {
 
 struct journal *journal_sqlite_open(const char *dir);
 struct journal *journal_mem_open(void);
+/* For tests: how many pages of the WAL start a checkpoint.  Before the first submit. */
+void journal_sqlite_checkpoint_at(struct journal *j, int pages);
 
 /* Equal ids within one PUT: leader[i] becomes the index of the first record with the id of recs[i]
  * (i itself when it is the first, or when it is `anew`).  Returns the lowest index whose digest

@@ -334,6 +334,16 @@ sqlite_known(struct journal *j, uint64_t head)
 	j->first = s->writer.pos.first;
 }
 
+void
+journal_sqlite_checkpoint_at(struct journal *j, int pages)
+{
+	struct journal_writer *w = &of(j)->writer;
+
+	pthread_mutex_lock(&of(j)->mu);
+	w->checkpoint_at = w->checkpoint_pages = pages;
+	pthread_mutex_unlock(&of(j)->mu);
+}
+
 static void
 nothing(void *arg, const struct journal_group *g)
 {

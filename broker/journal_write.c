@@ -34,7 +34,7 @@ on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 	(void)name;
 	/* Fewer than before: the WAL started over. */
 	if (pages < w->wal_pages)
-		w->checkpoint_at = CHECKPOINT_PAGES;
+		w->checkpoint_at = w->checkpoint_pages;
 	w->wal_pages = pages;
 	w->wal_moved = false;
 	w->wrote = true;
@@ -76,7 +76,7 @@ journal_write_open(struct journal_writer *w, const char *dir)
 	w->full = w->vacuum = !w->room.held;
 	note_lost(w);
 	w->committed = w->pos;
-	w->checkpoint_at = CHECKPOINT_PAGES;
+	w->checkpoint_at = w->checkpoint_pages = CHECKPOINT_PAGES;
 	sqlite3_wal_hook(w->db.db, on_commit, w);
 	return 0;
 }
@@ -298,7 +298,7 @@ checkpoint(struct journal_writer *w)
 	 * the second one may succeed without the pages of the first. */
 	rc = sqlite3_wal_checkpoint_v2(w->db.db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
 	/* While a reader keeps it from starting over it grows; not each commit should try again. */
-	w->checkpoint_at = w->wal_pages + CHECKPOINT_PAGES;
+	w->checkpoint_at = w->wal_pages + w->checkpoint_pages;
 	w->wal_moved = rc == SQLITE_OK && moved == pages;
 	return (rc & 0xff) == SQLITE_BUSY ? SQLITE_OK : rc;
 }

@@ -29,7 +29,7 @@ struct journal_writer {
 	struct journal_pos pos, committed;
 	unsigned *leader; /* scratch of a PUT of several records */
 	unsigned leader_n;
-	int wal_pages, checkpoint_at;
+	int wal_pages, checkpoint_at, checkpoint_pages;
 	bool wal_moved; /* all of the WAL is in the database */
 	bool full;      /* something did not fit on the disk: logged, not yet healed */
 	bool trimmed;   /* this transaction deleted records */
