@@ -121,6 +121,8 @@ one_answer(struct peer *p, const struct env *e)
 	case ENV_PONG: return;
 	case ENV_OK:
 	case ENV_REP:
+		if (p->verb == ENV_ACK) /* the SUB's own */
+			return;
 		memcpy(&sent, e->id, sizeof sent);
 		load_note(p->l, (int64_t)be64toh((uint64_t)sent));
 		p->answered++;
@@ -247,7 +249,6 @@ send_acks(void *x, unsigned n)
 	struct env e;
 
 	buf_init(&seqs, LIMIT_FRAME);
-	/* The OK of the SUB counted as an answer too. */
 	if (p->seqs.n > 0) {
 		unsigned ints = 0;
 		struct mp_r r;
@@ -268,24 +269,27 @@ send_acks(void *x, unsigned n)
 	buf_fini(&seqs);
 }
 
+/* A peer may have only so many subscriptions, so it is another one every so often. */
 static void
 make_groups(struct lane *l)
 {
-	struct peer *p = peer_new(l, ENV_SUB);
-	uint64_t answered = 0;
+	uint64_t i = 0;
 
-	for (uint64_t i = 0; i < l->conf->count; i++) {
-		snprintf(p->topic, sizeof p->topic, "bench.%s.%llu", l->conf->name,
-		    (unsigned long long)i);
-		snprintf(
-		    p->group, sizeof p->group, "%s-%llu", l->conf->name, (unsigned long long)i);
-		subscribe(p, p->topic, p->group, 0);
-		/* Not more at once than a peer may keep waiting. */
-		if (i % 256 == 255 || i + 1 == l->conf->count) {
-			flush(p);
-			while (answered <= i)
-				answered += take(p);
+	while (i < l->conf->count) {
+		struct peer *p = peer_new(l, ENV_SUB);
+		unsigned asked = 0, answered = 0;
+
+		for (; asked < 256 && i < l->conf->count; asked++, i++) {
+			snprintf(p->topic, sizeof p->topic, "bench.%s.%llu", l->conf->name,
+			    (unsigned long long)i);
+			snprintf(p->group, sizeof p->group, "%s-%llu", l->conf->name,
+			    (unsigned long long)i);
+			subscribe(p, p->topic, p->group, 0);
 		}
+		flush(p);
+		while (answered < asked)
+			answered += take(p);
+		zmq_close(p->s);
 	}
 }
 

@@ -1,112 +1,130 @@
 #!/usr/bin/python3
-"""Side by side in one run, printed as ratios:  make bench
+"""Taxiway beside its peers, in one run:  make bench
 
-Request/reply through the bus beside plain zmq_proxy, through edge and bus beside plain libmicrohttpd, and durable publishes
-beside a plain file with fdatasync.  Medians of --runs; a run of each kind in turn, so that a noisy minute hits all of them.
+Every server is started in a directory of its own on free ports and killed at the end, also on Ctrl-C.  What is not installed
+becomes a row that says so.  scripts/deps.sh --bench installs what Debian has.
 """
 import argparse
-import os
+import json
 import pathlib
-import platform
 import re
-import statistics
-import subprocess
+import resource
+import shutil
+import signal
 import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import page  # noqa: E402
+import rows as R  # noqa: E402
+import servers  # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "system"))
-from conftest import House, free_port  # noqa: E402
-
-BIN = ROOT / "build" / "release" / "bin"
 
 
-def load(mode, endpoint, clients, window, seconds):
-    r = subprocess.run([BIN / "load", mode, endpoint, str(clients), str(window), str(seconds)], capture_output=True, text=True,
-                       timeout=seconds + 30)
-    if r.returncode != 0:
-        raise RuntimeError(f"load {mode}: {r.stderr}")
-    return tuple(float(x) for x in r.stdout.split())
+def say(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def wrk(url, connections, seconds, script=None):
-    cmd = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"] + (["-s", script] if script else []) + [url]
-    out = subprocess.run(cmd, capture_output=True, text=True, timeout=seconds + 30).stdout
-    rps = float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
-    if "Non-2xx" in out:
-        raise RuntimeError(f"{url}: {out}")
+def options():
+    a = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    a.add_argument("--runs", type=int, default=5, help="rounds of each row")
+    a.add_argument("--secs", type=float, default=1.5, help="how long each load runs")
+    a.add_argument("--only", default="", help="rows whose id matches this expression: req-64 req-1 pub-1 pub-64 pub-1024 consume feed "
+                   "http triggers groups memory")
+    a.add_argument("--backlog-gb", type=float, default=1.0, help="size of the backlog whose broker is weighed")
+    a.add_argument("--build", default=str(ROOT / "build" / "release"), help="where the programs are")
+    a.add_argument("--dir", default="/tmp", help="where the servers keep their data")
+    a.add_argument("--write", help="write the page to this file")
+    a.add_argument("--json", help="write every single result to this file")
+    return a.parse_args()
 
-    def us(q):
-        v, unit = re.search(rf"{q}%\s+([\d.]+)(us|ms|s)", out).groups()
-        return float(v) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
-    return rps, us(50), us(99)
+
+def wanted(args, *ids):
+    return any(re.search(args.only, i) for i in ids)
+
+
+def make_rows(b, args):
+    t = b.get(servers.Taxiway)
+    if t is None:
+        sys.exit(f"bench: the broker: {b.why[(servers.Taxiway, '')]}")
+    t.echo()
+    rows = []
+    if wanted(args, "req-64", "req-1"):
+        rows += R.request_rows(b, t)
+    if wanted(args, "pub-1", "pub-64", "pub-1024"):
+        rows += R.publish_rows(b, t)
+    if wanted(args, "consume"):
+        rows += R.consume_row(b, t)
+    if wanted(args, "feed"):
+        rows += R.feed_row(b, t)
+    if wanted(args, "http", "triggers"):
+        t.edge()
+        t.tower()
+        rows += R.http_rows(b, t)
+    if wanted(args, "groups"):
+        try:
+            rows += R.growth_row(b)
+        except (OSError, RuntimeError) as e:
+            say(f"groups: {e}")
+    return [r for r in rows if wanted(args, r.id)]
+
+
+def attempt(run, got, name, row):
+    try:
+        got.append(run())
+    except Exception as e:  # one peer that fails must not take the others' rows with it
+        say(f"{row.title}: {name} failed: {e}")
+        return str(e).splitlines()[0]
+    return ""
+
+
+def measure(row, runs):
+    """Rounds that alternate; whoever fails once is out of this row."""
+    for i in range(runs):
+        say(f"{row.title}, round {i + 1} of {runs}")
+        sides = ([("Taxiway", row.ours, row)] if row.ours else []) + [(o.name, o.run, o) for o in row.beside if o.run]
+        k = i % len(sides) if sides else 0
+        for name, run, side in sides[k:] + sides[:k]:
+            why = attempt(run, side.got, name, row)
+            if why and side is row:
+                return
+            if why:
+                side.run, side.why, side.got = None, f"failed: {why[:80]}", []
 
 
 def main():
-    a = argparse.ArgumentParser()
-    a.add_argument("--runs", type=int, default=3)
-    a.add_argument("--seconds", type=int, default=2)
-    a.add_argument("--write", help="also write the table to this file")
-    args = a.parse_args()
-    sec = args.seconds
-
-    with tempfile.TemporaryDirectory(prefix="taxibench", dir="/tmp") as base:
-        h = House(base)
-        h.bus_endpoint = f"tcp://127.0.0.1:{free_port()}"
-        h.proc_bin = BIN
-        h.broker()
-        workers = [h.proc("echo", program=BIN / "echo").start() for _ in range(2)]
-        h.edge()
-        hello_port = free_port()
-        hello = subprocess.Popen([BIN / "hello", str(hello_port)])
-        edge = f"http://127.0.0.1:{h.http_port}"
-        end = time.monotonic() + 20
-        while h.http("GET", "/bench/echo").status != 200 and time.monotonic() < end:
-            time.sleep(0.05)
-        trigger = pathlib.Path(base) / "publish.lua"
-        trigger.write_text('wrk.method="POST"\nwrk.headers["Content-Type"]="application/json"\nwrk.body=\'{"a":1}\'\n')
-
-        bus = h.bus_endpoint
-        proxy = f"tcp://127.0.0.1:{free_port()}"
-        disk = f"{base}/file"
-        pairs = [  # name, ours, beside what, theirs
-            ("REQ/REP, 1 client, 1 outstanding", lambda: load("req", bus, 1, 1, sec), "zmq_proxy", lambda: load("proxy", proxy, 1, 1, sec)),
-            ("REQ/REP, 4 clients, 1 outstanding each", lambda: load("req", bus, 4, 1, sec), "zmq_proxy", lambda: load("proxy", proxy, 4, 1, sec)),
-            ("REQ/REP, 4 clients, 64 outstanding each", lambda: load("req", bus, 4, 64, sec), "zmq_proxy", lambda: load("proxy", proxy, 4, 64, sec)),
-            ("durable PUB → OK, 1 outstanding", lambda: load("pub", bus, 1, 1, sec), "file, fdatasync a record", lambda: load("file", disk, 1, 1, sec)),
-            ("durable PUB → OK, 64 outstanding", lambda: load("pub", bus, 1, 64, sec), "file, fdatasync 64 records", lambda: load("file", disk, 1, 64, sec)),
-            ("durable PUB → OK, 1,024 outstanding", lambda: load("pub", bus, 1, 1024, sec), "file, fdatasync 1,024 records", lambda: load("file", disk, 1, 1024, sec)),
-            ("HTTP echo through edge, bus and worker, 1 connection", lambda: wrk(f"{edge}/bench/echo", 1, sec), "libmicrohttpd hello", lambda: wrk(f"http://127.0.0.1:{hello_port}/", 1, sec)),
-            ("HTTP echo through edge, bus and worker, 64 connections", lambda: wrk(f"{edge}/bench/echo", 64, sec), "libmicrohttpd hello", lambda: wrk(f"http://127.0.0.1:{hello_port}/", 64, sec)),
-            ("HTTP durable publish, 64 connections", lambda: wrk(f"{edge}/bus/publish/bench.rows", 64, sec, str(trigger)), "libmicrohttpd hello", lambda: wrk(f"http://127.0.0.1:{hello_port}/", 64, sec)),
-        ]
-        got = {p[0]: ([], []) for p in pairs}
-        try:
-            for run in range(args.runs):
-                for name, ours, _, theirs in pairs:
-                    print(f"run {run + 1}/{args.runs}: {name}", file=sys.stderr, flush=True)
-                    got[name][0].append(ours())
-                    got[name][1].append(theirs())
-        finally:
-            hello.terminate()
-            for w in workers:
-                w.stop()
-            h.close()
-
-    def mid(rows, i):
-        return statistics.median(r[i] for r in rows)
-    lines = [f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {platform.release()}; medians of {args.runs} runs of "
-             f"{sec} s; 128-byte bodies; -O2.  Read the ratios: the machine is shared.", "",
-             "| work | a second | p50 µs | p99 µs | beside | a second | p50 µs | p99 µs | ratio |", "|---|--:|--:|--:|---|--:|--:|--:|--:|"]
-    for name, _, beside, _ in pairs:
-        o, t = got[name]
-        lines.append(f"| {name} | {mid(o, 0):,.0f} | {mid(o, 1):,.0f} | {mid(o, 2):,.0f} | {beside} | {mid(t, 0):,.0f} | "
-                     f"{mid(t, 1):,.0f} | {mid(t, 2):,.0f} | {mid(o, 0) / mid(t, 0):.2f} |")
-    text = "\n".join(lines)
-    print(text)
-    if args.write:
-        pathlib.Path(args.write).write_text(f"# Benchmarks\n\n`make bench` wrote this page.\n\n{text}\n")
+    args = options()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    begun = time.monotonic()
+    base = tempfile.mkdtemp(prefix="taxibench", dir=args.dir)
+    yard = servers.Yard(base, pathlib.Path(args.build).resolve())
+    try:
+        b = R.Bench(yard, int(args.secs * 1000), say)
+        rows, memory = make_rows(b, args), []
+        for row in rows:
+            measure(row, args.runs)
+        if wanted(args, "memory"):
+            say("memory")
+            memory = R.memory(b, args.backlog_gb)
+        say(f"done in {time.monotonic() - begun:.0f} s")
+        print(page.table(rows, memory))
+        for line in page.below(rows, memory):
+            print(f"below target: {line}")
+        if args.write:
+            commands = ["scripts/deps.sh --bench", f'make bench BENCH="{" ".join(sys.argv[1:])}"']
+            pathlib.Path(args.write).write_text(page.page(rows, memory, args, b, commands))
+        if args.json:
+            pathlib.Path(args.json).write_text(json.dumps(
+                [{"row": r.id, "taxiway": r.got, **{o.name: o.got for o in r.beside}} for r in rows], indent=1))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        yard.close()
+        shutil.rmtree(base, ignore_errors=True)
 
 
 main()

@@ -6,6 +6,7 @@ import ctypes
 import os
 import pathlib
 import pwd
+import select
 import shutil
 import signal
 import socket
@@ -63,8 +64,8 @@ class Yard:
         r, w = os.pipe()
         p = self.spawn([prog, *args, "--ready-fd", w], name, env=env, pass_fds=[w])
         os.close(w)
-        with os.fdopen(r, "rb") as f:
-            if f.read(1) != b"\n":
+        with os.fdopen(r, "rb", buffering=0) as f:
+            if not select.select([f], [], [], 30)[0] or f.read(1) != b"\n":
                 raise RuntimeError(f"{name} did not start:\n{self.log(name)}")
         return p
 
