@@ -112,7 +112,8 @@ info(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	ctl_put_u(&body, "peerBytes", b->conf.peer_bytes);
 	ctl_put_u(&body, "frame", LIMIT_FRAME);
 	mp_put_cstr(&body, "settings");
-	mp_put_map(&body, 5);
+	mp_put_map(&body, 6);
+	ctl_put_str(&body, "journal", b->conf.journal ? b->conf.journal : "");
 	ctl_put_str(&body, "bind", b->conf.bind);
 	ctl_put_str(&body, "feed", b->conf.feed);
 	ctl_put_i(&body, "retainMs", b->conf.retain_ms);

@@ -2,6 +2,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include <sys/statvfs.h>
+
 #include "base/clock.h"
 #include "broker/conns.h"
 #include "broker/ctl_impl.h"
@@ -71,10 +73,23 @@ unsent(const struct broker *b)
 	return n;
 }
 
+/* Of the file system that holds the journal; zeros when there is none. */
+static struct statvfs
+disk(const struct broker *b)
+{
+	struct statvfs s = {0};
+
+	if (b->conf.journal == NULL || b->conf.journal[0] == '\0' ||
+	    statvfs(b->conf.journal, &s) != 0)
+		s = (struct statvfs){0};
+	return s;
+}
+
 static void
 put_bytes(const struct broker *b, const struct journal_stats *js, const struct route_stats *rs,
     struct buf *out)
 {
+	const struct statvfs fs = disk(b);
 	const struct row rows[] = {
 	    {"limit", b->conf.max_bytes},
 	    {"committing", journal_queued_bytes(b->journal)},
@@ -86,6 +101,8 @@ put_bytes(const struct broker *b, const struct journal_stats *js, const struct r
 	    {"file", js->file_bytes},
 	    {"kept", js->kept_bytes},
 	    {"stored", js->bytes},
+	    {"diskFree", (uint64_t)fs.f_bavail * fs.f_frsize},
+	    {"diskSize", (uint64_t)fs.f_blocks * fs.f_frsize},
 	};
 
 	mp_put_cstr(out, "bytes");

@@ -197,6 +197,7 @@ main(int argc, char **argv)
 		die(EXIT_NORESTART, "%s: the broker takes options only", argv[rest]);
 	log_set_level((enum log_level)level);
 	conf.max_bytes = (size_t)max_bytes;
+	conf.journal = journal_dir;
 	conf.peer_bytes = (size_t)peer_bytes;
 	check_endpoints(conf.bind, "bind");
 	check_endpoints(conf.feed, "feed");
