@@ -82,8 +82,8 @@ void group_configure(struct group *g, const struct group_conf *conf);
 /* Appends the state.  `head` is the last seq that was committed and shown to group_commit. */
 void group_encode(const struct group *g, uint64_t head, bool clean, struct buf *out);
 /* For a group just made: go on from there.  Unless that state was the last word before a clean end,
- * records up to `head` may have been delivered since and are marked `again`.  0, or -1: not such a
- * state. */
+ * records up to `head` may have been delivered since and are marked `again`.  Empty: none was
+ * written before the crash.  0, or -1: not such a state. */
 int group_restore(struct group *g, struct span state, uint64_t head);
 /* While its owed records are still being counted a state does not tell their number: it is counted
  * anew. */

@@ -93,6 +93,10 @@ group_restore(struct group *g, struct span state, uint64_t head)
 	int64_t owed;
 	bool clean;
 
+	if (state.n == 0) {
+		g->suspect = head;
+		return 0;
+	}
 	if (mp_scan(state, 3, STATE_ELEMENTS) != state.n)
 		return -1;
 	mp_r_init(&r, state);

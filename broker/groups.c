@@ -118,12 +118,13 @@ on_recovered(void *arg, const struct journal_group *jg)
 	g = group_add(b, name, &set);
 	g->from = jg->next;
 	g->core = groups_core_new(g, jg->next);
-	if (jg->state.n > 0 && group_restore(g->core, jg->state, b->head) != 0) {
+	if (group_restore(g->core, jg->state, b->head) != 0) {
 		/* Better all of it once more than any of it lost. */
 		log_error(
 		    "group_state_unreadable", LOG_S("group", g->name), LOG_U("next", jg->next));
 		group_free(g->core);
 		g->core = groups_core_new(g, jg->next);
+		(void)group_restore(g->core, span_str(""), b->head);
 	}
 	g->saved_head = group_counted(g->core);
 	g->saved_floor = group_floor(g->core, b->head);

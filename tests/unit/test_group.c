@@ -745,7 +745,7 @@ an_idle_group_holds_no_frames(void)
 static void
 states_that_are_none_are_refused(void)
 {
-	static const char *const bad[] = {"", "\xc1", "\x90",
+	static const char *const bad[] = {"\xc1", "\x90",
 	    "\x98\x02\xc3\x00\x01\x00\x00\x00\x90", "\x98\x01\xc3\x05\x05\x00\x00\x00\x90"};
 	static const uint8_t odd[] = {0x98, 1, 0xc3, 0, 9, 0, 0, 0, 0x91, 1},
 			     over[] = {0x98, 1, 0xc3, 0, 2, 0, 0, 0, 0x92, 7, 0};
