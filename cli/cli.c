@@ -58,6 +58,27 @@ watch_signals(struct cli *c)
 	(void)sigaction(SIGPIPE, &plain, NULL);
 }
 
+static void
+end_calls(void *arg)
+{
+	struct cli *c = arg;
+
+	client_end(c->client);
+}
+
+/* Nothing will be answered: what waits ends now, and says so; who only watches ends here. */
+static void
+on_barred(void *arg, const char *why)
+{
+	struct cli *c = arg;
+
+	if (client_pending(c->client) > 0) {
+		loop_later(c->loop, end_calls, c);
+	} else {
+		cli_end(c, say_unreached(cli_is_json(c), c->bus, why));
+	}
+}
+
 void
 cli_connect(struct cli *c)
 {
@@ -75,6 +96,7 @@ cli_connect(struct cli *c)
 	c->link = link_new(c->loop, c->bus);
 	c->client = client_new(c->link, LIMIT_MAXMSG);
 	c->worker = worker_new(c->client);
+	link_listen(c->link, &(struct link_ops){.refused = on_barred, .arg = c});
 	watch_signals(c);
 }
 

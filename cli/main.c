@@ -12,6 +12,7 @@ extern const struct cli_command cli_top, cli_groups, cli_peers, cli_services, cl
 extern const struct cli_command cli_dead_ls, cli_dead_show, cli_dead_edit, cli_dead_retry,
     cli_dead_drop, cli_replay, cli_groups_set, cli_groups_delete, cli_drain, cli_policies,
     cli_policies_set, cli_policies_delete;
+extern const struct cli_command cli_keys_new, cli_keys_show, cli_keys_allow, cli_keys_revoke;
 extern const struct cli_command cli_help, cli_completion;
 
 /* In the order in which help lists them. */
@@ -37,6 +38,10 @@ static const struct cli_command *const commands[] = {
     &cli_policies_set,
     &cli_policies_delete,
     &cli_drain,
+    &cli_keys_new,
+    &cli_keys_show,
+    &cli_keys_allow,
+    &cli_keys_revoke,
     &cli_help,
     &cli_completion,
 };

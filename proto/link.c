@@ -11,13 +11,14 @@
 #include "proto/pack.h"
 #include "proto/sock.h"
 
-#define LISTENERS 4
+#define LISTENERS 8
 #define DRAIN 256
 #define DRAIN_US 10000  /* timers and the other sockets want their share */
 #define RETRY_FULL_MS 5 /* the socket's queue was full */
 #define EAGER_MS 100
 #define PING_AGAIN_MS 250 /* while down: a PING went out and no PONG came */
 #define BARRED_MS 1000    /* refused for good: how long until the next try */
+#define CLOSED_MOST 4     /* handshakes closed without a word, one after another: for good */
 
 struct link {
 	struct loop *loop;
@@ -33,7 +34,8 @@ struct link {
 	bool wanted;  /* link_send said no: `ready` is owed */
 	bool barred;  /* refused for good: this socket is closed, the next one waits */
 	const char *refused;
-	bool packs; /* the broker takes PACK */
+	unsigned closed; /* handshakes in a row */
+	bool packs;      /* the broker takes PACK */
 	struct pack out;
 	/* PINGs are numbered: a PONG left over from a connection before is known as such. */
 	uint8_t ping_id[16];
@@ -349,21 +351,32 @@ refused_text(const struct sock_event *e)
 		return sock_has_key() ? "the broker has no keys: connect without --key"
 				      : "the broker asks for a key: --key and --broker-key";
 	}
-	if (strcmp(e->why, "closed_by_peer") == 0 && sock_has_key())
-		return "the broker closed the connection; is --broker-key its key?";
+	if (strcmp(e->why, "closed_by_peer") == 0) {
+		return sock_has_key() ? "the broker ends the handshake: is --broker-key its key?"
+				      : "the broker ends the handshake: it may ask for a key, "
+					"--key and --broker-key";
+	}
 	return e->why;
 }
 
 static void
 on_refused(struct link *k, const struct sock_event *e)
 {
+	bool final = e->final;
+
+	/* Who closes first wins: a wrong key, or none, may be told by no more than the end. */
+	k->closed = strcmp(e->why, "closed_by_peer") == 0 ? k->closed + 1 : 0;
+	if (k->closed >= CLOSED_MOST) {
+		k->closed = 0;
+		final = true;
+	}
 	k->refused = refused_text(e);
 	if (log_allow(&k->refused_lines, loop_now(k->loop), 1)) {
 		log_warn("handshake_failed", LOG_S("endpoint", k->endpoint),
 		    LOG_S("reason", e->why), LOG_S("meaning", k->refused),
 		    LOG_U("suppressed", k->refused_lines.last));
 	}
-	if (!e->final)
+	if (!final)
 		return;
 	k->barred = true;
 	if (k->up)
@@ -387,8 +400,10 @@ on_monitor(void *arg)
 		news = true;
 		if (e.news == SOCK_REFUSED)
 			on_refused(k, &e);
-		if (e.news == SOCK_READY)
+		if (e.news == SOCK_READY) {
 			k->refused = NULL;
+			k->closed = 0;
+		}
 	}
 	if (!news)
 		return;
