@@ -330,7 +330,7 @@ broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
 	b->changed_timer.fn = on_changed_timer;
 	b->flush_timer.fn = on_flush_timer;
 	b->soon_timer.fn = on_soon_timer;
-	if (groups_open(b) != 0)
+	if (groups_open(b) != 0 || tails_open(b) != 0)
 		goto fail;
 	wait_for_journal(b);
 	if (c->keys[0] != '\0' && auth_open(b, c->keys) != 0)

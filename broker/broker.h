@@ -101,6 +101,7 @@ struct broker {
 	size_t held_bytes;
 	/* tails.c */
 	struct list tails_behind;
+	bool retained; /* some topic has, or had, a last value */
 	unsigned tails;
 	/* feed.c */
 	uint64_t feed_n;

@@ -181,6 +181,8 @@ answer_err(struct broker *b, struct peer *p, const struct put *u)
 
 	if (u->job.op.err == ERR_BUSY) {
 		why = "the disk is full";
+	} else if (u->job.op.err == ERR_QUOTA) {
+		why = "no more last values are kept";
 	} else if (u->job.op.err != ERR_CONFLICT) {
 		why = "the journal failed";
 	} else if (u->job.op.conflict_at < 0) {
@@ -213,6 +215,7 @@ on_put_done(struct broker *b, struct job *j)
 			continue;
 		u->recs[i]->seq = j->op.u.put.recs[i].seq;
 		u->recs[i]->at_ms = now;
+		b->retained |= j->op.u.put.recs[i].retain == JOURNAL_RETAIN_SET;
 		pub_distribute(b, u->recs[i]);
 	}
 	put_free(u);
@@ -221,8 +224,9 @@ on_put_done(struct broker *b, struct job *j)
 /* ---- in ---- */
 
 static void
-add_record(struct put *u, struct rec *r, struct span dig, struct span body)
+add_record(struct put *u, struct rec *r, const struct env *e)
 {
+	struct span dig = env_s(e, ENV_M_DIG);
 	struct journal_rec *jr = &u->job.op.u.put.recs[u->n];
 
 	u->recs[u->n++] = r;
@@ -236,7 +240,12 @@ add_record(struct put *u, struct rec *r, struct span dig, struct span body)
 	if (dig.p != NULL) {
 		memcpy(jr->dig, dig.p, sizeof(jr->dig));
 	} else {
-		digest_parts(jr->dig, (struct span[]){r->topic, body}, 2);
+		digest_parts(jr->dig, (struct span[]){r->topic, e->body}, 2);
+	}
+	if (env_u(e, ENV_M_RETAIN, 0) != 0) {
+		bool nil = e->body.n == 0 || (e->body.n == 1 && e->body.p[0] == 0xc0);
+
+		jr->retain = nil ? JOURNAL_RETAIN_CLEAR : JOURNAL_RETAIN_SET;
 	}
 }
 
@@ -311,6 +320,10 @@ pub_ephemeral(struct broker *b, struct peer *p, const struct env *e, struct span
 		out_err(b, p, e->id, ERR_INVALID, "src: a cursor goes with durable topics only");
 		return;
 	}
+	if (env_u(e, ENV_M_RETAIN, 0) != 0) {
+		out_err(b, p, e->id, ERR_INVALID, "retain: only durable topics have a last value");
+		return;
+	}
 	r = rec_of_env_from(&b->recs, e, frame, from_of(p));
 	if (r == NULL) {
 		out_err(b, p, e->id, ERR_BUSY, "no memory");
@@ -346,7 +359,7 @@ pub_durable(struct broker *b, struct peer *p, const struct env *e, struct span f
 		return;
 	}
 	u = put_new(1, p->session, e->id);
-	add_record(u, r, env_s(e, ENV_M_DIG), e->body);
+	add_record(u, r, e);
 	u->job.op.u.put.src = rec_rebase(r, env_s(e, ENV_M_SRC), frame);
 	u->job.op.u.put.cur = rec_rebase(r, env_s(e, ENV_M_CUR), frame);
 	u->job.op.u.put.was = rec_rebase(r, env_s(e, ENV_M_WAS), frame);
@@ -421,7 +434,7 @@ add_item(
 	r = rec_of_env_from(&b->recs, &e, frame, from_of(p));
 	if (r == NULL)
 		return ERR_BUSY;
-	add_record(u, r, env_s(&e, ENV_M_DIG), e.body);
+	add_record(u, r, &e);
 	return ERR_OK;
 }
 
@@ -524,7 +537,7 @@ pub_own(
 		b->drops[DROP_NO_MEMORY]++;
 	} else if (topic_is_durable(r->topic)) {
 		u = put_new(1, 0, r->id);
-		add_record(u, r, (struct span){NULL, 0}, body);
+		add_record(u, r, &e);
 		submit(b, u, NULL);
 	} else {
 		pub_distribute(b, r);

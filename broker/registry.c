@@ -169,6 +169,7 @@ registry_sub_remove(struct registry *r, struct sub *s)
 	list_remove(&s->behind);
 	s->peer->nsubs--;
 	desc_drop(r, s->desc);
+	free(s->last);
 	free(s);
 }
 

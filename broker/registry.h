@@ -38,6 +38,8 @@ struct sub {
 	struct list behind; /* of those that have records to catch up with */
 	uint64_t credit, max_bytes, out, out_bytes;
 	uint64_t read; /* replays: the next seq; 0: live only */
+	char *last;    /* handed over are the last values up to this topic; NULL: there are none to hand */
+	bool joins;    /* caught up, it is live only */
 	uint64_t dropped;
 };
 

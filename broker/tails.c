@@ -1,7 +1,12 @@
 #include "broker/tails.h"
 
+#include <stdlib.h>
+
 #include "base/clock.h"
+#include "base/die.h"
+#include "base/str.h"
 #include "broker/out.h"
+#include "broker/retained.h"
 #include "proto/mp.h"
 #include "proto/topic.h"
 
@@ -14,7 +19,7 @@ has_room(const struct sub *s, size_t n)
 }
 
 static void
-hand_over(struct broker *b, struct sub *s, const struct rec *r)
+hand_over(struct broker *b, struct sub *s, const struct rec *r, bool last)
 {
 	struct env e;
 
@@ -23,6 +28,8 @@ hand_over(struct broker *b, struct sub *s, const struct rec *r)
 		env_set_u(&e, ENV_M_SEQ, r->seq);
 	env_set_s(&e, ENV_M_FROM, r->from);
 	env_set_s(&e, ENV_M_AS, r->as);
+	if (last)
+		env_set_u(&e, ENV_M_RETAIN, 1);
 	e.body = rec_frame(r);
 	s->out++;
 	s->out_bytes += r->n;
@@ -56,7 +63,7 @@ tails_deliver(struct broker *b, struct sub *s, const struct rec *r)
 		b->drops[DROP_TAIL_CREDIT]++;
 		return;
 	}
-	hand_over(b, s, r);
+	hand_over(b, s, r, false);
 }
 
 /* ---- catching up ---- */
@@ -77,7 +84,7 @@ on_row(void *arg, const struct journal_row *row)
 			return false;
 		r = rec_of_row(&y->b->recs, row);
 		if (r != NULL)
-			hand_over(y->b, y->s, r);
+			hand_over(y->b, y->s, r, false);
 		rec_drop(r);
 	}
 	y->s->read = row->seq + 1;
@@ -95,7 +102,58 @@ replay_memory(struct broker *b, struct sub *s)
 			continue;
 		if (!has_room(s, r->n))
 			return;
-		hand_over(b, s, r);
+		hand_over(b, s, r, false);
+	}
+}
+
+/* ---- last values ---- */
+
+struct look {
+	struct broker *b;
+	struct sub *s;
+	bool any, past, full;
+	char at[LIMIT_TOPIC + 1];
+};
+
+static bool
+on_last(void *arg, const struct journal_row *row)
+{
+	struct look *k = arg;
+	struct sub *s = k->s;
+	struct rec *r;
+
+	k->any = true;
+	k->past = retained_is_past(s->pattern, row->topic);
+	if (k->past)
+		return false;
+	/* One that was set after the SUB comes as what it is; what has expired nobody is to get. */
+	if (topic_match(s->pattern, row->topic) && row->seq < s->read &&
+	    (row->exp_ms == 0 || row->exp_ms > clock_real_ms())) {
+		k->full = !has_room(s, row->frame.n);
+		if (k->full)
+			return false;
+		r = rec_of_row(&k->b->recs, row);
+		if (r != NULL)
+			hand_over(k->b, s, r, true);
+		rec_drop(r);
+	}
+	(void)str_copy(k->at, sizeof(k->at), row->topic);
+	return true;
+}
+
+static void
+replay_last(struct broker *b, struct sub *s)
+{
+	struct look k = {.b = b, .s = s};
+	int err = journal_retained(b->journal, span_str(s->last), on_last, &k);
+
+	if (k.at[0] != '\0') {
+		free(s->last);
+		s->last = xstrdup(k.at);
+	}
+	if (err != 0 || k.past || !k.any) {
+		free(s->last);
+		s->last = NULL;
 	}
 }
 
@@ -106,6 +164,10 @@ replay(struct broker *b, struct sub *s)
 	struct replay y = {b, s};
 	uint64_t next;
 
+	if (s->last != NULL) {
+		replay_last(b, s);
+		return true;
+	}
 	if (s->read <= b->head && tail_get(&b->tail, s->read) == NULL) {
 		next = journal_read(b->journal, s->read, on_row, &y);
 		if (next == 0) {
@@ -134,8 +196,10 @@ tails_turn(struct broker *b)
 			return;
 		}
 		pages -= replay(b, s) ? 1 : 0;
-		if (s->read > b->head) {
+		if (s->last == NULL && s->read > b->head) {
 			list_remove(&s->behind);
+			if (s->joins)
+				s->read = 0;
 		} else if (has_room(s, 0)) {
 			broker_soon(b);
 		}
@@ -143,6 +207,20 @@ tails_turn(struct broker *b)
 }
 
 /* ---- SUB, MORE ---- */
+
+static bool
+on_any(void *arg, const struct journal_row *row)
+{
+	(void)row;
+	*(bool *)arg = true;
+	return false;
+}
+
+int
+tails_open(struct broker *b)
+{
+	return journal_retained(b->journal, span_str(""), on_any, &b->retained);
+}
 
 /* `from`: "new", "all" or {seq}; 0: live only. */
 static bool
@@ -167,6 +245,19 @@ read_from(struct span raw, const struct broker *b, uint64_t *read)
 	if (*read == 0)
 		*read = 1;
 	return mp_done(&r);
+}
+
+/* Its last values, then what was committed meanwhile, then it is live. */
+static void
+last_first(struct broker *b, struct sub *s)
+{
+	char after[RETAINED_AFTER];
+
+	retained_after(s->pattern, after);
+	s->last = xstrdup(after);
+	s->joins = true;
+	s->read = b->head + 1;
+	list_push_back(&b->tails_behind, &s->behind);
 }
 
 void
@@ -198,6 +289,11 @@ tails_sub(struct broker *b, struct peer *p, const struct env *e)
 	list_remove(&s->behind);
 	if (read != 0 && read <= b->head)
 		list_push_back(&b->tails_behind, &s->behind);
+	free(s->last);
+	s->last = NULL;
+	s->joins = false;
+	if (!env_has(e, ENV_M_FROM) && b->retained && groups_can_be_owed(e->topic))
+		last_first(b, s);
 	registry_describe(&b->reg, s, e->body);
 	env_init(&ok, ENV_OK, span_str(""), e->id);
 	env_set_u(&ok, ENV_M_NEXT, read != 0 ? read : b->head + 1);

@@ -5,6 +5,7 @@
  * without drops, counted. */
 #include "broker/broker.h"
 
+int tails_open(struct broker *b); /* after the journal; 0, or -1 (logged) */
 void tails_sub(struct broker *b, struct peer *p, const struct env *e);
 void tails_end(struct broker *b, struct sub *s);
 /* False: no such subscription of this peer. */

@@ -267,3 +267,67 @@ def test_a_trace_of_what_is_on_disk_alone(house):
         assert house.the_broker.stop() == 0
         house.broker("--trace-hops", "0")
         bus = house.bus()
+
+
+# --- retained values ----------------------------------------------------------------------------------------------
+def bodies(w, n):
+    got = [w.recv() for _ in range(n)]
+    w.pump(0.05)
+    assert w.deliveries == []
+    return [(d.topic, d.body, d.head.get("retain", False)) for d in got]
+
+
+def test_a_sub_gets_the_last_values_first(house):
+    house.broker("--retain-ms", "0")
+    bus = house.bus()
+    for n in range(3):
+        bus.pub("state.a", n, retain=True)
+    seq = bus.pub("state.b.c", "b", retain=True).meta["seq"]
+    bus.pub("state.b", "gone", retain=True)
+    bus.pub("state.a", "not retained")
+    bus.pub("state.b", None, retain=True)
+    bus.pub("other.x", 1, retain=True)
+    bus.pub("state.e", "late", retain=True, exp=1)
+    w, one, tail = house.bus(), house.bus(), house.bus()
+    w.sub("state.>")
+    got = [w.recv(), w.recv()]
+    assert [(d.topic, d.body) for d in got] == [("state.a", 2), ("state.b.c", "b")] and got[1].head["seq"] == seq
+    assert got[1].head["retain"] is True
+    bus.pub("state.a", 4, retain=True)
+    assert bodies(w, 1) == [("state.a", 4, False)]
+    one.sub("state.a")
+    assert bodies(one, 1) == [("state.a", 4, True)]
+    tail.sub("state.>", from_="new")
+    tail.pump(0.05)
+    assert tail.deliveries == [], "from leaves them out"
+    w.sub("t.>", group="g")
+    w.pump(0.05)
+    assert w.deliveries == [], "groups get what they are owed"
+    assert refused(bus.pub, "live.x", 1, retain=True).code == "INVALID"
+    # Retention takes the records, a restart the memory: the last values stay.
+    wait_for(lambda: bus.req("sys.stats").body["counters"]["trimmed"] > 8, 20, "retention")
+    house.the_broker.kill9()
+    house.broker("--retain-ms", "0")
+    w = house.bus()
+    w.sub("*.a")
+    assert bodies(w, 1) == [("state.a", 4, True)]
+
+
+def test_last_values_wait_for_credit_and_lose_nothing_after(bus, house):
+    for n in range(30):
+        bus.pub(f"state.{n:02}", "x" * 20000, retain=True)
+    w = house.bus()
+    sub = w.sub("state.>", credit=4)
+    first = [w.recv() for _ in range(4)]
+    for n in range(10):
+        bus.pub("state.05", n, retain=True)
+    rest = []
+    while len(rest) < 26 - 1 + 10:
+        w.send_frame(taxiwire.encode("MORE", "", sub.id, {"n": 4}))
+        rest.append(w.recv())
+        w.pump()
+        rest += w.deliveries
+        w.deliveries = []
+    assert [d.topic for d in first + rest][:29] == [f"state.{n:02}" for n in range(30) if n != 5]
+    assert [(d.topic, d.body) for d in rest[25:]] == [("state.05", n) for n in range(10)]
+    assert all(d.head.get("retain") for d in (first + rest)[:29]) and not any(d.head.get("retain") for d in rest[25:])
