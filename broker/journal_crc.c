@@ -1,11 +1,50 @@
 #include "broker/journal_crc.h"
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
 
 #define POLY 0x82F63B78u /* reflected */
 
 static uint32_t tab[8][256];
+static bool in_hardware;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+#if defined(__x86_64__)
+/* CRC-32C is an instruction since SSE 4.2. */
+__attribute__((target("sse4.2"))) static uint32_t
+by_hardware(uint32_t crc, const uint8_t *p, size_t n)
+{
+	uint64_t c = ~crc, word;
+
+	for (; n >= sizeof word; n -= sizeof word, p += sizeof word) {
+		memcpy(&word, p, sizeof word);
+		c = __builtin_ia32_crc32di(c, word);
+	}
+	for (; n > 0; n--, p++)
+		c = __builtin_ia32_crc32qi((uint32_t)c, *p);
+	return ~(uint32_t)c;
+}
+
+static bool
+has_hardware(void)
+{
+	return __builtin_cpu_supports("sse4.2") != 0;
+}
+#else
+static uint32_t
+by_hardware(uint32_t crc, const uint8_t *p, size_t n)
+{
+	(void)p, (void)n;
+	return crc;
+}
+
+static bool
+has_hardware(void)
+{
+	return false;
+}
+#endif
 
 static void
 fill(void)
@@ -17,6 +56,7 @@ fill(void)
 			c = (c >> 1) ^ ((c & 1) != 0 ? POLY : 0);
 		tab[0][i] = c;
 	}
+	in_hardware = has_hardware();
 	for (unsigned t = 1; t < 8; t++) {
 		for (unsigned i = 0; i < 256; i++)
 			tab[t][i] = (tab[t - 1][i] >> 8) ^ tab[0][tab[t - 1][i] & 0xff];
@@ -35,11 +75,9 @@ le32(const uint8_t *p)
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-uint32_t
-journal_crc(uint32_t crc, const void *bytes, size_t n)
+static uint32_t
+by_table(uint32_t crc, const uint8_t *p, size_t n)
 {
-	const uint8_t *p = bytes;
-
 	crc = ~crc;
 	for (; n >= 8; n -= 8, p += 8) {
 		uint32_t a = crc ^ le32(p), b = le32(p + 4);
@@ -51,6 +89,12 @@ journal_crc(uint32_t crc, const void *bytes, size_t n)
 	for (; n > 0; n--, p++)
 		crc = (crc >> 8) ^ tab[0][(crc ^ *p) & 0xff];
 	return ~crc;
+}
+
+uint32_t
+journal_crc(uint32_t crc, const void *bytes, size_t n)
+{
+	return in_hardware ? by_hardware(crc, bytes, n) : by_table(crc, bytes, n);
 }
 
 static uint8_t *

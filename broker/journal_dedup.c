@@ -4,7 +4,7 @@
 #include "broker/journal_crc.h"
 
 /* Statement k of table t is k * 3 + t. */
-enum { GET = 0, ADD = 3, DRAIN = 6, ANY = 9, STATEMENTS = 12 };
+enum { GET = 0, ADD = 3, DRAIN = 6, ANY = 9, CLAIM = 12, STATEMENTS = 15 };
 
 #define THREE(a, b) a "0" b, a "1" b, a "2" b
 
@@ -15,6 +15,7 @@ static const char *const sql[STATEMENTS] = {
     "DELETE FROM dedup_1 WHERE id IN (SELECT id FROM dedup_1 ORDER BY id LIMIT ?1)",
     "DELETE FROM dedup_2 WHERE id IN (SELECT id FROM dedup_2 ORDER BY id LIMIT ?1)",
     THREE("SELECT 1 FROM dedup_", " LIMIT 1"),
+    THREE("INSERT OR IGNORE INTO dedup_", "(id, dig, seq, groups) VALUES(?1, ?2, ?3, ?4)"),
 };
 
 static unsigned
@@ -152,10 +153,9 @@ journal_dedup_find(struct journal_dedup *d, struct journal_rec *rec, enum journa
 	return rc;
 }
 
-int
-journal_dedup_add(struct journal_dedup *d, const struct journal_rec *rec)
+static int
+add(struct journal_dedup *d, unsigned st, const struct journal_rec *rec)
 {
-	unsigned st = ADD + table_now(d);
 	uint32_t crc = dedup_crc(rec->id, rec->dig, rec->seq, rec->groups);
 	uint8_t dig[sizeof rec->dig + sizeof crc];
 
@@ -166,6 +166,28 @@ journal_dedup_add(struct journal_dedup *d, const struct journal_rec *rec)
 	journal_db_bind_u(&d->db, st, 3, rec->seq);
 	journal_db_bind_u(&d->db, st, 4, rec->groups);
 	return journal_db_run(&d->db, st);
+}
+
+int
+journal_dedup_add(struct journal_dedup *d, const struct journal_rec *rec)
+{
+	return add(d, ADD + table_now(d), rec);
+}
+
+int
+journal_dedup_claim(struct journal_dedup *d, struct journal_rec *rec, bool *claimed)
+{
+	enum journal_dedup_hit hit = JOURNAL_DEDUP_NEW;
+	uint64_t seq = rec->seq;
+	int rc = d->before_empty ? SQLITE_OK : find_in(d, table_before(d), rec, &hit);
+
+	*claimed = false;
+	if (rc != SQLITE_OK || hit != JOURNAL_DEDUP_NEW)
+		return rc;
+	rec->seq = seq;
+	rc = add(d, CLAIM + table_now(d), rec);
+	*claimed = rc == SQLITE_OK && sqlite3_changes(d->db.db) == 1;
+	return rc;
 }
 
 int

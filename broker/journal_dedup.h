@@ -27,6 +27,9 @@ int journal_dedup_find(
 /* Whether a row is as it was written; `dig` is its column: the digest and what it is checked by. */
 bool journal_dedup_sound(const uint8_t id[16], struct span dig, uint64_t seq, uint64_t groups);
 int journal_dedup_add(struct journal_dedup *d, const struct journal_rec *rec);
+/* Both in one step, for a record whose seq is set already; not *claimed: the id is known, and
+ * nothing was done: find tells more. */
+int journal_dedup_claim(struct journal_dedup *d, struct journal_rec *rec, bool *claimed);
 
 /* Takes the next turn when this one is old enough and the third table is empty; *turned says so. */
 int journal_dedup_turn(struct journal_dedup *d, int64_t now_ms, bool *turned);

@@ -215,10 +215,10 @@ src_set(struct journal_writer *w, const struct journal_op *op)
 }
 
 static int
-rec_add(struct journal_writer *w, struct journal_rec *rec)
+rec_store(struct journal_writer *w, const struct journal_rec *rec)
 {
 	struct journal_row row = {
-	    .seq = ++w->pos.head,
+	    .seq = rec->seq,
 	    .topic = rec->topic,
 	    .key = rec->key,
 	    .frame = rec->frame,
@@ -227,13 +227,9 @@ rec_add(struct journal_writer *w, struct journal_rec *rec)
 	    .from = rec->from,
 	    .only = rec->only,
 	};
-	int rc = SQLITE_OK;
+	int rc;
 
-	rec->seq = row.seq;
-	if (!rec->anew)
-		rc = journal_dedup_add(&w->dedup, rec);
-	if (rc != SQLITE_OK)
-		return rc;
+	w->pos.head = rec->seq;
 	memcpy(row.id, rec->id, sizeof row.id);
 	journal_db_bind_u(&w->db, REC_ADD, 1, row.seq);
 	journal_db_bind_i(&w->db, REC_ADD, 2, row.at_ms);
@@ -252,6 +248,17 @@ rec_add(struct journal_writer *w, struct journal_rec *rec)
 	if (rc == SQLITE_OK && rec->retain != JOURNAL_RETAIN_NO)
 		rc = journal_last_store(w, &row, rec->retain == JOURNAL_RETAIN_CLEAR);
 	return rc;
+}
+
+static int
+rec_add(struct journal_writer *w, struct journal_rec *rec)
+{
+	int rc = SQLITE_OK;
+
+	rec->seq = w->pos.head + 1;
+	if (!rec->anew)
+		rc = journal_dedup_add(&w->dedup, rec);
+	return rc == SQLITE_OK ? rec_store(w, rec) : rc;
 }
 
 static int
@@ -312,11 +319,32 @@ put_check(struct journal_writer *w, struct journal_op *op, bool *moves)
 	return SQLITE_OK;
 }
 
+/* One record with nothing beside it, as nearly all are: to know that its id is new and to note the
+ * id is one step.  Not *stored: the long way. */
+static int
+put_lone(struct journal_writer *w, const struct journal_op *op, bool *stored)
+{
+	struct journal_rec *rec = op->u.put.recs;
+	int rc;
+
+	if (op->u.put.n != 1 || op->u.put.src.p != NULL || op->u.put.dead != 0 || rec->anew ||
+	    rec->retain != JOURNAL_RETAIN_NO)
+		return SQLITE_OK;
+	rec->repeat = false;
+	rec->seq = w->pos.head + 1;
+	rc = journal_dedup_claim(&w->dedup, rec, stored);
+	return rc == SQLITE_OK && *stored ? rec_store(w, rec) : rc;
+}
+
 static int
 put(struct journal_writer *w, struct journal_op *op)
 {
-	bool moves = false;
-	int rc = put_check(w, op, &moves);
+	bool moves = false, stored = false;
+	int rc = put_lone(w, op, &stored);
+
+	if (rc != SQLITE_OK || stored)
+		return rc;
+	rc = put_check(w, op, &moves);
 
 	if (rc != SQLITE_OK || op->err != ERR_OK)
 		return rc;
