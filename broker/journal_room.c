@@ -9,12 +9,23 @@
 #include "base/log.h"
 
 int
+journal_room_file(const char *path, int flags)
+{
+	int fd;
+
+	do {
+		fd = open(path, flags | O_CLOEXEC, 0600);
+	} while (fd == -1 && errno == EINTR);
+	return fd;
+}
+
+int
 journal_room_open(struct journal_room *r, const char *dir)
 {
 	char *path = xasprintf("%s/" JOURNAL_RESERVE, dir);
 
 	r->held = false;
-	r->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	r->fd = journal_room_file(path, O_RDWR | O_CREAT);
 	if (r->fd == -1) {
 		log_error("journal_open_failed", LOG_S("dir", dir), LOG_S("what", "reserve"),
 		    LOG_ERRNO());

@@ -14,6 +14,9 @@ struct journal_room {
 	bool held; /* or the file system knows no reservation, and there is nothing to hold */
 };
 
+/* open(2) of a file that is ours alone, in spite of signals. */
+int journal_room_file(const char *path, int flags);
+
 int journal_room_open(
     struct journal_room *r, const char *dir); /* 0, or -1 logged; may not be held */
 void journal_room_close(struct journal_room *r);

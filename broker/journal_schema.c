@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "broker/journal_format.h"
 #include "broker/journal_mark.h"
+#include "broker/journal_room.h"
 
 /* page_size and auto_vacuum count only before the first table.  Debian's SQLite overwrites deleted
  * content with zeroes unless told not to. */
@@ -34,7 +35,7 @@ int
 journal_schema_lock(const char *dir)
 {
 	char *path = xasprintf("%s/" JOURNAL_LOCK, dir);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = journal_room_file(path, O_RDWR | O_CREAT);
 
 	free(path);
 	if (fd == -1) {
@@ -121,7 +122,7 @@ identify(struct journal_db *d, const char *dir)
 static int
 sync_dir(const char *dir)
 {
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = -1;
+	int fd = journal_room_file(dir, O_RDONLY | O_DIRECTORY), rc = -1;
 
 	if (fd != -1) {
 		rc = fsync(fd);

@@ -485,6 +485,12 @@ journal_sqlite_open(const char *dir)
 	struct sqlite *s = sqlite_new();
 	int rc = open_all(s, dir);
 
+	/* A disk that failed once can look like damage; what is damaged is so twice. */
+	if (rc == JOURNAL_HOPELESS) {
+		sqlite_close(&s->j);
+		s = sqlite_new();
+		rc = open_all(s, dir);
+	}
 	s->report.kept = s->writer.pos.kept;
 	s->report.full = s->writer.full;
 	s->j.head = s->writer.pos.head;

@@ -180,6 +180,8 @@ disk_strikes(enum disk_what what)
 	if (disk.fault == DISK_ENOSPC && what != DISK_WRITE && what != DISK_ALLOCATE &&
 	    what != DISK_CREATE)
 		return DISK_NONE;
+	if (disk.fault == DISK_EINTR && what == DISK_UNLINK)
+		return DISK_NONE; /* there is no such thing */
 	disk.fired = true;
 	disk.fired_on = what;
 	errno = disk.fault == DISK_EIO ? EIO : disk.fault == DISK_ENOSPC ? ENOSPC : EINTR;
