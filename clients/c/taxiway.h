@@ -91,6 +91,8 @@ void taxi_run(struct taxi *t);                      /* until taxi_stop */
 void taxi_poll(struct taxi *t, int64_t timeout_ms); /* until something happened, at most so long */
 void taxi_stop(struct taxi *t);
 bool taxi_is_up(const struct taxi *t);
+/* Why the broker does not let us in (its keys, ours), for people; NULL: nothing of the kind. */
+const char *taxi_refused(const struct taxi *t);
 
 /* fn runs while fd is readable (or at its end), until taxi_unwatch, which comes before close(fd).
  */
