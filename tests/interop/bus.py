@@ -54,8 +54,10 @@ class Delivery(Answer):
 
 
 class Bus:
-    def __init__(self, endpoint, timeout=20.0):
+    def __init__(self, endpoint, timeout=20.0, curve=None, routing_id=None):
+        """curve: (public key, secret key, the broker's public key), each 40 characters as bytes."""
         self.endpoint, self.timeout = endpoint, timeout
+        self.curve, self.routing_id = curve, routing_id
         self.ctx = zmq.Context.instance()
         self.answers, self.deliveries, self.dropped = {}, [], 0
         self.epoch = self.session = None
@@ -71,6 +73,10 @@ class Bus:
         s.linger, s.immediate = 0, 1
         s.sndhwm = s.rcvhwm = 0
         s.reconnect_ivl, s.reconnect_ivl_max = 20, 200
+        if self.curve:
+            s.curve_publickey, s.curve_secretkey, s.curve_serverkey = self.curve
+        if self.routing_id:
+            s.setsockopt(zmq.IDENTITY, self.routing_id)
         s.connect(self.endpoint)
         self.sock, self.ping_at, self.opened_at = s, 0.0, time.monotonic()
 
