@@ -318,6 +318,8 @@ broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
 	b->trace = trace_new((size_t)c->trace_hops);
 	list_init(&b->tracings);
 	list_init(&b->all_jobs);
+	b->afloat = parcels_new(NULL);
+	b->feed_afloat = parcels_new(NULL);
 	list_init(&b->unsent);
 	list_init(&b->queued);
 	list_init(&b->dying);
@@ -391,6 +393,8 @@ broker_free(struct broker *b)
 	auth_close(b);
 	ctl_trace_free(b);
 	trace_free(b->trace);
+	parcels_drop(b->afloat);
+	parcels_drop(b->feed_afloat);
 	buf_fini(&b->scratch);
 	loop_timer_clear(b->loop, &b->tick);
 	loop_timer_clear(b->loop, &b->route_timer);

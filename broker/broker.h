@@ -6,6 +6,7 @@
 #include "broker/groups.h"
 #include "broker/journal.h"
 #include "broker/match.h"
+#include "broker/parcel.h"
 #include "broker/rec.h"
 #include "broker/registry.h"
 #include "broker/route.h"
@@ -13,21 +14,22 @@
 #include "proto/loop.h"
 
 /* Why something was dropped: one counter each, shown under `drops` in sys.stats. */
-#define DROPS(X)                                                                      \
-	X(BAD_ENVELOPE, bad_envelope)                                                 \
-	X(BAD_TOPIC, bad_topic)                                                       \
-	X(TOO_BIG, too_big)                                                           \
-	X(MULTIPART, multipart)                                                       \
-	X(UNEXPECTED, unexpected)                                                     \
+#define DROPS(X)                                                            \
+	X(BAD_ENVELOPE, bad_envelope)                                       \
+	X(BAD_TOPIC, bad_topic)                                             \
+	X(TOO_BIG, too_big)                                                 \
+	X(MULTIPART, multipart)                                             \
+	X(UNEXPECTED, unexpected)                                           \
 	X(PEERS, too_many_peers)                                            \
 	X(CONNECTIONS, too_many_connections)                                \
 	X(HANDSHAKE, handshake)                                             \
 	X(KEY, key_refused)                                                 \
-	X(DENIED, denied)                                                      \
-	X(PEER_GONE, peer_gone) X(PEER_SLOW, peer_slow) X(TAIL_CREDIT, tail_credit)   \
-	    X(STALE, stale) X(STALE_ANSWER, stale_answer) X(LATE_ANSWER, late_answer) \
-		X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory)               \
-		    X(DEAD_UNANNOUNCED, dead_unannounced)
+	X(DENIED, denied)                                                   \
+	X(PEER_GONE, peer_gone)                                             \
+	X(PEER_SLOW, peer_slow) X(TAIL_CREDIT, tail_credit) X(STALE, stale) \
+	    X(STALE_ANSWER, stale_answer) X(LATE_ANSWER, late_answer)       \
+		X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory)     \
+		    X(DEAD_UNANNOUNCED, dead_unannounced) X(FEED_FULL, feed_full)
 
 enum drop_reason {
 #define X(id, name) DROP_##id,
@@ -39,9 +41,9 @@ enum drop_reason {
 struct trace;
 
 struct broker_conf {
-	const char *bind, *feed; /* comma list; "" = none */
-	const char *keys;        /* directory; "" = none */
-	const char *journal;     /* directory; "" = in memory: only for what is said of it */
+	const char *bind, *feed;        /* comma list; "" = none */
+	const char *keys;               /* directory; "" = none */
+	const char *journal;            /* directory; "" = in memory: only for what is said of it */
 	unsigned peers_most, feed_most; /* connections */
 	size_t max_bytes, peer_bytes;
 	int64_t retain_ms, retain_bytes, idle_ms, drain_ms, trace_hops;
@@ -74,12 +76,13 @@ struct broker {
 	struct groups groups;
 	struct rec_pool recs;
 	struct tail tail;
-	uint64_t head;          /* last seq that was distributed */
-	struct trace *trace;    /* NULL: off */
-	struct list tracings;   /* ctl_trace.c: calls that read the journal, a page a turn */
+	uint64_t head;        /* last seq that was distributed */
+	struct trace *trace;  /* NULL: off */
+	struct list tracings; /* ctl_trace.c: calls that read the journal, a page a turn */
 
 	/* out.c */
 	struct list unsent, queued, dying;
+	struct parcels *afloat, *feed_afloat; /* what libzmq holds for all peers, for the feed */
 	struct buf scratch;
 	/* broker.c: the request being read, so that it is not decoded twice */
 	const struct env *reading;

@@ -176,7 +176,7 @@ ctl_peers(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 		ctl_put_str(&body, "identity", auth_name(p));
 		ctl_put_u(&body, "subs", p->nsubs);
 		ctl_put_u(&body, "inFlight", in_flight(p));
-		ctl_put_u(&body, "bytes", p->queue_bytes + p->put_bytes + p->route.bytes);
+		ctl_put_u(&body, "bytes", p->queue_bytes + parcels_bytes(p->afloat) + p->put_bytes + p->route.bytes);
 		ctl_put_i(&body, "sinceMs", real - (now - p->since_ms));
 		ctl_put_i(&body, "lastMs", now - p->last_ms);
 	}

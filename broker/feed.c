@@ -50,6 +50,23 @@ feed_close(struct broker *b)
 	zsock_destroy(&b->feed);
 }
 
+/* One message for all readers: it is counted until the slowest has it. */
+static int
+to_all(struct broker *b, struct span topic)
+{
+	void *z = zsock_resolve(b->feed);
+	zmq_msg_t m;
+
+	if (parcel_make(b->feed_afloat, &m, buf_span(&b->scratch), (struct span){NULL, 0}) != 0)
+		return -1;
+	if (zmq_send(z, topic.p, topic.n, ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1 ||
+	    zmq_msg_send(&m, z, ZMQ_DONTWAIT) == -1) {
+		zmq_msg_close(&m);
+		return -1;
+	}
+	return 0;
+}
+
 void
 feed_send(struct broker *b, const struct rec *r)
 {
@@ -66,7 +83,11 @@ feed_send(struct broker *b, const struct rec *r)
 		env_set_u(&e, ENV_M_SEQ, r->seq);
 	e.body = rec_frame(r);
 	buf_reset(&b->scratch);
-	if (env_encode(&e, &b->scratch) == ERR_OK &&
-	    sock_send(b->feed, r->topic, buf_span(&b->scratch)) == 0)
+	if (env_encode(&e, &b->scratch) != ERR_OK)
+		return;
+	if (parcels_bytes(b->feed_afloat) > b->conf.max_bytes / 4 || to_all(b, r->topic) != 0) {
+		b->drops[DROP_FEED_FULL]++;
+	} else {
 		b->fed++;
+	}
 }

@@ -15,23 +15,20 @@ struct queued {
 /* The head of the message may be large only together with the body; both are copied into one
  * message. */
 static int
-send_message(struct broker *b, const struct peer *p, struct span head, struct span body)
+send_message(struct broker *b, struct peer *p, struct span head, struct span body)
 {
 	void *z = zsock_resolve(b->router);
 	zmq_msg_t m;
 
+	if (p->afloat == NULL)
+		p->afloat = parcels_new(b->afloat);
 	if (zmq_send(z, p->rid, p->nrid, ZMQ_SNDMORE | ZMQ_DONTWAIT) == -1)
 		return -1;
-	if (zmq_msg_init_size(&m, head.n + body.n) != 0) {
+	if (parcel_make(p->afloat, &m, head, body) != 0) {
 		/* Half a message was begun: an empty one is what the peer drops as unreadable. */
 		zmq_msg_init(&m);
-		head.n = body.n = 0;
 		b->drops[DROP_NO_MEMORY]++;
 	}
-	if (head.n > 0)
-		memcpy(zmq_msg_data(&m), head.p, head.n);
-	if (body.n > 0)
-		memcpy((uint8_t *)zmq_msg_data(&m) + head.n, body.p, body.n);
 	if (zmq_msg_send(&m, z, ZMQ_DONTWAIT) == -1) {
 		zmq_msg_close(&m);
 		return -1;
@@ -40,13 +37,21 @@ send_message(struct broker *b, const struct peer *p, struct span head, struct sp
 	return 0;
 }
 
+/* What it may keep waiting; less when all together keep too much, so that who keeps most goes. */
+static size_t
+allowance(const struct broker *b)
+{
+	return parcels_bytes(b->afloat) > b->conf.max_bytes ? b->conf.peer_bytes / 16
+							    : b->conf.peer_bytes;
+}
+
 static void
 enqueue(struct broker *b, struct peer *p, struct span head, struct span body)
 {
-	size_t n = head.n + body.n;
+	size_t n = head.n + body.n, allowed = allowance(b);
 	struct queued *q;
 
-	if (n > b->conf.peer_bytes || p->queue_bytes > b->conf.peer_bytes - n ||
+	if (n > allowed || p->queue_bytes + parcels_bytes(p->afloat) > allowed - n ||
 	    (q = malloc(sizeof(*q) + n)) == NULL) {
 		b->drops[DROP_PEER_SLOW]++;
 		peers_lost(b, p, "slow");
@@ -65,9 +70,13 @@ enqueue(struct broker *b, struct peer *p, struct span head, struct span body)
 static void
 send_now(struct broker *b, struct peer *p, struct span head, struct span body)
 {
-	if (list_empty(&p->queue) && send_message(b, p, head, body) == 0)
+	size_t afloat = parcels_bytes(p->afloat);
+	bool direct =
+	    list_empty(&p->queue) && (afloat == 0 || afloat + head.n + body.n <= allowance(b));
+
+	if (direct && send_message(b, p, head, body) == 0)
 		return;
-	if (list_empty(&p->queue) && zmq_errno() != EAGAIN) {
+	if (direct && zmq_errno() != EAGAIN) {
 		b->drops[DROP_PEER_GONE]++;
 		peers_lost(b, p, "unreachable");
 		return;
@@ -201,6 +210,8 @@ out_discard(struct broker *b, struct peer *p)
 		free(q);
 	}
 	p->queue_bytes = 0;
+	parcels_drop(p->afloat);
+	p->afloat = NULL;
 	list_remove(&p->queued);
 	list_remove(&p->unsent);
 	pack_reset(&p->pack);

@@ -66,6 +66,7 @@ struct peer {
 	struct list queue;  /* frames that the socket would not take */
 	struct list queued; /* of those with a queue */
 	size_t queue_bytes;
+	struct parcels *afloat; /* what libzmq holds for it; NULL: nothing yet */
 	struct auth_peer *who; /* auth.h; NULL: there are no keys */
 	unsigned claims;       /* ctl_claim.c: paths it was the first to claim */
 	unsigned joining;      /* groups.c: SUBs that wait for the commit of their group */

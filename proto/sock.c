@@ -11,15 +11,16 @@
 #include "base/str.h"
 #include "proto/limits.h"
 
-/* In every libzmq since 4.3, named only in the headers of drafts: without a ZAP handler nobody is let
- * in, rather than everybody. */
+/* In every libzmq since 4.3, named only in the headers of drafts: without a ZAP handler nobody is
+ * let in, rather than everybody. */
 #ifndef ZMQ_ZAP_ENFORCE_DOMAIN
 #define ZMQ_ZAP_ENFORCE_DOMAIN 93
 #endif
 
 /* Counts of messages, so only the last resort: what really bounds are credit and bytes pending. */
-#define HWM_ROUTER 100000
+#define HWM_ROUTER 20000
 #define HWM_FEED 10000
+#define HEARTBEAT_MS 2000
 #define HWM_DEALER_OUT 1000 /* one may be a PACK of 1 MiB */
 #define HWM_DEALER_IN 100000
 
@@ -233,7 +234,10 @@ sock_xpub(const char *endpoint)
 
 	if (s == NULL)
 		return NULL;
+	/* A reader that stopped reading is let go, and what is kept for it with it. */
 	if (set_int(zsock_resolve(s), ZMQ_XPUB_NODROP, 0) != 0 ||
+	    set_int(zsock_resolve(s), ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) != 0 ||
+	    set_int(zsock_resolve(s), ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS) != 0 ||
 	    set_int(zsock_resolve(s), ZMQ_BACKLOG, 1024) != 0 ||
 	    (is_tcp(endpoint) && set_server(zsock_resolve(s), "feed") != 0) ||
 	    bind_to(s, endpoint) != 0)
