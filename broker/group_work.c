@@ -96,13 +96,17 @@ land(struct group *g, struct entry *e)
 	w->bytes -= e->bytes;
 	if (!had)
 		group_work_refile(g, w);
-	group_work_unstall(g, w);
+	/* First its key: the next one of it may be free to go anywhere, and is then no reason for the
+	 * others that are stalled here to go on waiting. */
 	group_order_landed(g, e);
+	group_work_unstall(g, w);
 }
 
 void
 group_work_lift(struct group *g, struct entry *e)
 {
+	bool was_ready;
+
 	list_remove(&e->place);
 	switch (e->state) {
 	case ENTRY_FLIGHT: land(g, e); return;
@@ -113,7 +117,11 @@ group_work_lift(struct group *g, struct entry *e)
 	case ENTRY_DYING:
 	case ENTRY_STATES: break;
 	}
+	was_ready = e->state == ENTRY_READY;
 	set_state(g, e, ENTRY_WAIT);
+	/* It will not be handed over now: the room it was let go for is another's. */
+	if (was_ready && e->key != NULL && e->key->holder != NULL)
+		group_work_unstall(g, e->key->holder);
 }
 
 void
