@@ -122,9 +122,10 @@ count(char **argv)
 static int
 check_common(const struct cli *c)
 {
-	if (!sock_is_endpoint(c->bus))
+	if (!sock_is_endpoint(c->bus)) {
 		return cli_usage(
 		    c, "--bus must be tcp://host:port or ipc://path, not '%s'", c->bus);
+	}
 	if (strcmp(c->output, "table") != 0 && strcmp(c->output, "json") != 0)
 		return cli_usage(c, "--output must be table or json, not '%s'", c->output);
 	return 0;
@@ -149,9 +150,10 @@ args_run(struct cli *c, const struct cli_command *cmd, int argc, char **argv)
 	free(text);
 	if (got != 0)
 		return got > 0 ? 0 : CLI_USAGE;
-	if (argc - rest < cmd->min_operands || argc - rest > cmd->max_operands)
+	if (argc - rest < cmd->min_operands || argc - rest > cmd->max_operands) {
 		return cli_usage(
 		    c, "expected %s", cmd->operands[0] ? cmd->operands : "no operands");
+	}
 	got = check_common(c);
 	return got != 0 ? got : cmd->run(c, argc - rest, argv + rest);
 }

@@ -9,9 +9,10 @@ on_up(void *arg)
 {
 	struct away *a = arg;
 
-	if (a->since_ms != 0)
+	if (a->since_ms != 0) {
 		fprintf(stderr, "taxi: the broker is back after %s; going on\n",
 		    fmt_age(loop_now(a->c->loop) - a->since_ms).s);
+	}
 	a->was_up = true;
 	a->since_ms = 0;
 }

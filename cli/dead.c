@@ -92,9 +92,10 @@ print_list(const struct cli_reply *r)
 		fields_cell_str(&t, o, "reason");
 	}
 	table_print(&t, "no dead letters");
-	if (doc_i64(&r->doc.root, "next", 0) > 0)
+	if (doc_i64(&r->doc.root, "next", 0) > 0) {
 		fprintf(stderr, "taxi: there are more: --after %" PRId64 "\n",
 		    doc_i64(&r->doc.root, "next", 0));
+	}
 }
 
 static int

@@ -16,8 +16,6 @@
 #include "proto/mp.h"
 #include "proto/topic.h"
 
-extern char **environ;
-
 static struct {
 	const char *body, *topic, *key;
 } opt;
@@ -199,9 +197,10 @@ read_text(const struct cli *c, const struct buf *edited, const struct env *e, st
 		code = cli_usage(c, "expected {topic, key?, body}; nothing was changed");
 	topic = doc_str(&d.root, "topic");
 	key = doc_str(&d.root, "key");
-	if (code == 0 && !topic_is_valid(topic))
+	if (code == 0 && !topic_is_valid(topic)) {
 		code = cli_usage(
 		    c, "the topic is not valid (`taxi help topics`); nothing was changed");
+	}
 	if (code == 0 && !span_eq(topic, e->topic)) {
 		snprintf(text, sizeof text, "%.*s", (int)topic.n, (const char *)topic.p);
 		map_str(m, "topic", text);
@@ -295,9 +294,10 @@ run(struct cli *c, int argc, char **argv)
 		code = CLI_FAILED;
 	map_init(&m);
 	map_i64(&m, "dead", no);
-	if (code == 0)
+	if (code == 0) {
 		code = opt.body[0] || opt.topic[0] || opt.key[0] ? from_options(c, &m)
 								 : from_editor(c, &e, &m);
+	}
 	if (code == 0 && m.n > 1) {
 		code = store(c, no, &m);
 	} else {

@@ -134,11 +134,12 @@ run_delete(struct cli *c, int argc, char **argv)
 	map_str(&m, "group", argv[0]);
 	code = ask(c, "sys.groups", &m, &r);
 	list = cli_list(&r, "groups");
-	if (code == 0)
+	if (code == 0) {
 		snprintf(question, sizeof question,
 		    "Delete the group %.64s for good, with %lld envelopes it is still owed?",
 		    argv[0],
 		    (long long)(list && list->size ? doc_i64(&list->ptr[0], "owed", 0) : 0));
+	}
 	cli_reply_fini(&r);
 	if (code != 0)
 		return code;

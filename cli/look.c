@@ -81,9 +81,10 @@ run_stats(struct cli *c, int argc, char **argv)
 	snprintf(
 	    topic, sizeof topic, argc > 0 ? "sys.stats.%s" : "sys.stats", argc > 0 ? argv[0] : "");
 	code = ask_print(c, topic, NULL, print_fields);
-	if (code == CLI_NOT_FOUND)
+	if (code == CLI_NOT_FOUND) {
 		fprintf(stderr, "taxi: no process is called '%s'; `taxi services` lists them\n",
 		    argv[0]);
+	}
 	return code;
 }
 

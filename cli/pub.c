@@ -111,13 +111,15 @@ run_pub(struct cli *c, int argc, char **argv)
 	};
 	struct env e;
 
-	if (!topic_is_valid(span_str(argv[0])))
+	if (!topic_is_valid(span_str(argv[0]))) {
 		return cli_usage(c,
 		    "'%s' is no topic: tokens of [A-Za-z0-9_-] joined by dots, no wildcard",
 		    argv[0]);
-	if (opt.lines && (opt.id[0] || opt.exp[0]))
+	}
+	if (opt.lines && (opt.id[0] || opt.exp[0])) {
 		return cli_usage(
 		    c, "--lines goes with neither --id nor --expire; --of names a stream");
+	}
 	if (opt.of[0] && !opt.lines)
 		return cli_usage(c, "--of goes with --lines");
 	if (opt.lines)

@@ -281,11 +281,12 @@ report(const struct many *m)
 		puts("");
 	}
 	fflush(stdout);
-	if (m->code != 0)
+	if (m->code != 0) {
 		fprintf(stderr,
 		    "taxi: stopped at line %" PRIu64
 		    "; the same input again with --of %s stores only what is missing\n",
 		    m->failed_line, m->stream);
+	}
 }
 
 static int
@@ -345,9 +346,10 @@ pub_many(struct cli *c, const struct pub_many *p)
 	uint8_t id[16];
 	int code;
 
-	if (!is_stream_name(p->of))
+	if (!is_stream_name(p->of)) {
 		return cli_usage(
 		    c, "--of must be at most 128 of [A-Za-z0-9-_.:/], not '%s'", p->of);
+	}
 	if (p->of[0] == '\0') {
 		uuid_v7(id, clock_real_ms());
 		m.stream = uuid_text(id, m.of);

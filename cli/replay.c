@@ -111,11 +111,12 @@ report(const struct cli *c, const struct range *g, int code)
 		    opt.dry ? "would replay" : "replayed", g->replayed, g->first,
 		    code == 0 ? g->to.n : g->from.n - 1, opt.group);
 	}
-	if (code != 0 && g->pages > 0)
+	if (code != 0 && g->pages > 0) {
 		fprintf(stderr,
 		    "taxi: stopped; go on with: taxi replay --group %s --from %" PRId64
 		    " --to %" PRId64 "%s%s\n",
 		    opt.group, g->from.n, g->to.n, opt.topic[0] ? " --topic " : "", opt.topic);
+	}
 }
 
 static int
@@ -127,14 +128,16 @@ run(struct cli *c, int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	if (when_parse(opt.from, now, &g.from) != 0 || g.from.kind == WHEN_NEW)
+	if (when_parse(opt.from, now, &g.from) != 0 || g.from.kind == WHEN_NEW) {
 		return cli_usage(c,
 		    "--from must be all, a seq, an age or a time (`taxi help times`), not '%s'",
 		    opt.from);
-	if (g.has_to &&
-	    (when_parse(opt.to, now, &g.to) != 0 || g.to.kind == WHEN_NEW || g.to.kind == WHEN_ALL))
+	}
+	if (g.has_to && (when_parse(opt.to, now, &g.to) != 0 || g.to.kind == WHEN_NEW ||
+			    g.to.kind == WHEN_ALL)) {
 		return cli_usage(c,
 		    "--to must be a seq, an age or a time (`taxi help times`), not '%s'", opt.to);
+	}
 	if (opt.topic[0] && !topic_is_pattern(span_str(opt.topic)))
 		return cli_usage(c, "--topic '%s' is no pattern (`taxi help topics`)", opt.topic);
 	do {

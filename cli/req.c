@@ -102,10 +102,11 @@ run(struct cli *c, int argc, char **argv)
 	struct env e;
 	int code = 0;
 
-	if (!topic_is_valid(span_str(argv[0])))
+	if (!topic_is_valid(span_str(argv[0]))) {
 		return cli_usage(c,
 		    "'%s' is no topic: tokens of [A-Za-z0-9_-] joined by dots, no wildcard",
 		    argv[0]);
+	}
 	env_init(&e, ENV_REQ, span_str(argv[0]), NULL);
 	if (opt.id[0] && uuid_parse(span_str(opt.id), e.id) != 0)
 		return cli_usage(c, "--id must be a UUID, not '%s'", opt.id);

@@ -46,8 +46,9 @@ say_next(enum err code)
 		       "changes "
 		       "it";
 	case ERR_NOT_FOUND:
-		return "check the name: `taxi groups`, `taxi services`, `taxi dead ls` list "
-		       "what is there";
+		return "check the name: `taxi groups`, `taxi services`, `taxi dead ls` list what "
+		       "is "
+		       "there; `taxi doctor` compares versions";
 	case ERR_CONFLICT: return "look at what is stored, then use another id or change it there";
 	case ERR_GONE: return "it was there and is no more; there is nothing to repeat";
 	case ERR_TOO_BIG: return "send less at once; `taxi help limits` lists what fits";

@@ -226,24 +226,27 @@ read_options(struct cli *c, struct tail *t)
 	const char *why;
 	int64_t ago = when_duration(opt.since);
 
-	if (!topic_is_pattern(span_str(t->pattern)))
+	if (!topic_is_pattern(span_str(t->pattern))) {
 		return cli_usage(c,
 		    "'%s' is no pattern: tokens joined by dots, * for one, > at the end for the "
 		    "rest",
 		    t->pattern);
+	}
 	if (when_parse(opt.from, clock_real_ms(), &t->from) != 0)
 		return cli_usage(c, "--from must be %s, not '%s'", WHEN_EXPECTED, opt.from);
-	if (opt.since[0] && ago < 0)
+	if (opt.since[0] && ago < 0) {
 		return cli_usage(
 		    c, "--since must be an age like 90s or 1h30m, not '%s'", opt.since);
+	}
 	if (opt.since[0])
 		t->from = (struct when){WHEN_TIME, clock_real_ms() - ago};
 	if (filter_parse(&t->filter, opt.where, &why) != 0)
 		return cli_usage(c, "--where '%s': %s", opt.where, why);
-	if (opt.group[0] && (opt.where[0] || opt.dead))
+	if (opt.group[0] && (opt.where[0] || opt.dead)) {
 		return cli_usage(c,
 		    "--group goes with neither --where nor --dead: a member acknowledges all it is "
 		    "given");
+	}
 	t->style = opt.raw          ? LINE_RAW
 		   : cli_is_json(c) ? LINE_JSON
 		   : opt.whole      ? LINE_LONG

@@ -142,9 +142,13 @@ put_cell(const struct table *t, unsigned column, struct span s, size_t width, st
 	if (t->right[column])
 		pad(out, space);
 	table_put_cut(out, s, width);
-	if (!t->right[column] && column + 1 < t->columns)
-		pad(out, space);
-	buf_puts(out, column + 1 < t->columns ? "  " : "\n");
+	if (column + 1 < t->columns) {
+		pad(out, t->right[column] ? 2 : space + 2);
+		return;
+	}
+	while (out->n > 0 && out->p[out->n - 1] == ' ')
+		out->n--;
+	buf_putc(out, '\n');
 }
 
 void

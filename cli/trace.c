@@ -45,9 +45,10 @@ put_detail(struct table *t, const msgpack_object *hop)
 		buf_printf(&b, "%.*s  ", (int)group.n, (const char *)group.p);
 	if (nth > 1)
 		buf_printf(&b, "try %" PRId64 "  ", nth);
-	if (who.n > 0)
+	if (who.n > 0) {
 		buf_printf(
 		    &b, "%s %.*s  ", group.n > 0 ? "at" : "by", (int)who.n, (const char *)who.p);
+	}
 	if (reason.n > 0)
 		buf_printf(&b, "%.*s", (int)reason.n, (const char *)reason.p);
 	while (b.n > 0 && b.p[b.n - 1] == ' ')
@@ -112,11 +113,12 @@ run(struct cli *c, int argc, char **argv)
 	struct map m;
 
 	(void)argc;
-	if (uuid_parse(span_str(argv[0]), id) != 0)
+	if (uuid_parse(span_str(argv[0]), id) != 0) {
 		return cli_usage(c,
 		    "expected a UUID as `taxi pub`, `taxi sub --long` and X-Request-Id give it, "
 		    "not '%s'",
 		    argv[0]);
+	}
 	map_init(&m);
 	map_bin(&m, "id", span_of(id, 16));
 	return ask_print(c, "sys.trace", &m, print);
