@@ -13,6 +13,7 @@ extern const struct cli_command cli_dead_ls, cli_dead_show, cli_dead_edit, cli_d
     cli_dead_drop, cli_replay, cli_groups_set, cli_groups_delete, cli_drain, cli_policies,
     cli_policies_set, cli_policies_delete;
 extern const struct cli_command cli_keys_new, cli_keys_show, cli_keys_allow, cli_keys_revoke;
+extern const struct cli_command cli_bench;
 extern const struct cli_command cli_help, cli_completion;
 
 /* In the order in which help lists them. */
@@ -28,6 +29,7 @@ static const struct cli_command *const commands[] = {
     &cli_stats,
     &cli_trace,
     &cli_doctor,
+    &cli_bench,
     &cli_dead_ls,
     &cli_dead_show,
     &cli_dead_edit,
