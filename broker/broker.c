@@ -332,7 +332,8 @@ broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
 	b->changed_timer.fn = on_changed_timer;
 	b->flush_timer.fn = on_flush_timer;
 	b->soon_timer.fn = on_soon_timer;
-	if (groups_open(b) != 0 || tails_open(b) != 0)
+	b->policies = policies_new();
+	if (ctl_policies_open(b) != 0 || groups_open(b) != 0 || tails_open(b) != 0)
 		goto fail;
 	wait_for_journal(b);
 	if (c->keys[0] != '\0' && auth_open(b, c->keys) != 0)
@@ -395,6 +396,7 @@ broker_free(struct broker *b)
 	trace_free(b->trace);
 	parcels_drop(b->afloat);
 	parcels_drop(b->feed_afloat);
+	policies_free(b->policies);
 	buf_fini(&b->scratch);
 	loop_timer_clear(b->loop, &b->tick);
 	loop_timer_clear(b->loop, &b->route_timer);

@@ -74,6 +74,7 @@ struct broker {
 	struct registry reg;
 	struct route *route;
 	struct groups groups;
+	struct policies *policies;
 	struct rec_pool recs;
 	struct tail tail;
 	uint64_t head;        /* last seq that was distributed */

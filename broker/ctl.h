@@ -8,6 +8,8 @@ void ctl_request(struct broker *b, struct peer *p, const struct env *e);
 /* sys.ping.<name>, sys.info.<name>, sys.stats.<name>: the three that workers serve. */
 bool ctl_is_served(struct span topic);
 
+/* The policies the journal knows; 0, or -1. */
+int ctl_policies_open(struct broker *b);
 /* A sys.trace under way goes on. */
 void ctl_trace_turn(struct broker *b);
 void ctl_trace_free(struct broker *b);

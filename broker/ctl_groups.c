@@ -62,9 +62,10 @@ static void
 put_group(const struct broker *b, struct owed_group *g, struct buf *out, unsigned *pages)
 {
 	struct group_stats s;
+	int64_t v[POLICY_FIELDS];
 
 	group_stats(g->core, b->head, &s);
-	mp_put_map(out, 21);
+	mp_put_map(out, 24);
 	ctl_put_str(out, "group", g->name);
 	ctl_put_str(out, "pattern", g->set.pattern);
 	ctl_put_str(out, "state", state_name(g, &s));
@@ -74,10 +75,9 @@ put_group(const struct broker *b, struct owed_group *g, struct buf *out, unsigne
 	ctl_put_i(out, "owed", s.owed > 0 ? s.owed : 0);
 	ctl_put_u(out, "inFlight", s.in_flight);
 	ctl_put_u(out, "workers", s.workers);
-	ctl_put_u(out, "tries", g->set.tries);
-	ctl_put_i(out, "ackMs", g->set.ack_ms);
-	ctl_put_i(out, "idleMs", g->set.idle_ms);
-	ctl_put_i(out, "maxOwed", g->set.max_owed);
+	groups_settings_get_fields(&g->set, v);
+	for (int f = 0; f < POLICY_FIELDS; f++)
+		ctl_put_field(out, (enum policy_field)f, v[f]);
 	ctl_put_i(out, "oldestMs", oldest_ms(b, g, &s, pages));
 	mp_put_cstr(out, "blocked");
 	mp_put_bool(out, s.blocked);
@@ -135,33 +135,20 @@ on_done(struct broker *b, void *arg, enum err err, struct owed_group *g)
 	free(c);
 }
 
-static int64_t
-take_i64(const msgpack_object *o, const char *key, int64_t min, int64_t max, int64_t def,
-    struct faults *f)
-{
-	const msgpack_object *v = doc_get(o, key);
-	int64_t n = doc_i64(o, key, INT64_MIN);
-	char pointer[32];
-
-	if (v == NULL)
-		return def;
-	if (n >= min && n <= max)
-		return n;
-	snprintf(pointer, sizeof(pointer), "/%s", key);
-	faults_add(
-	    f, pointer, "expected an integer from %lld to %lld", (long long)min, (long long)max);
-	return def;
-}
-
 static void
 take_settings(struct group_settings *s, const msgpack_object *o, struct faults *f)
 {
+	static const char *const keys[] = {"group", "tries", "ackMs", "backoffMs", "backoffMaxMs",
+	    "idleMs", "maxOwed", "full", "paused", "pattern"};
 	const msgpack_object *pattern = doc_get(o, "pattern"), *paused = doc_get(o, "paused");
+	int64_t v[POLICY_FIELDS];
 
-	s->tries = (uint32_t)take_i64(o, "tries", 1, 1000, s->tries, f);
-	s->ack_ms = take_i64(o, "ackMs", 1, 86400000, s->ack_ms, f);
-	s->idle_ms = take_i64(o, "idleMs", 0, INT64_MAX, s->idle_ms, f);
-	s->max_owed = take_i64(o, "maxOwed", 0, INT64_MAX, s->max_owed, f);
+	ctl_only_keys(o, keys, sizeof(keys) / sizeof(*keys), f);
+	groups_settings_get_fields(s, v);
+	ctl_take_fields(o, v, f);
+	if (v[POLICY_BACKOFF_MAX_MS] < v[POLICY_BACKOFF_MS] && doc_get(o, "backoffMaxMs") != NULL)
+		faults_add(f, "/backoffMaxMs", "expected at least backoffMs");
+	groups_settings_set_fields(s, v);
 	if (paused != NULL && paused->type != MSGPACK_OBJECT_BOOLEAN) {
 		faults_add(f, "/paused", "expected true or false");
 	} else if (paused != NULL) {

@@ -13,14 +13,15 @@
 /* `o` is the decoded body: a map or nil. */
 typedef void ctl_fn(struct broker *b, const struct ctl_call *c, const msgpack_object *o);
 
-ctl_fn ctl_services, ctl_peers, ctl_stats;            /* ctl_look.c, ctl_stats.c */
-ctl_fn ctl_groups, ctl_groups_set, ctl_groups_delete; /* ctl_groups.c */
-ctl_fn ctl_dead_ls, ctl_dead_show, ctl_dead_drop;     /* ctl_dead.c */
-ctl_fn ctl_dead_retry, ctl_dead_edit;                 /* ctl_letter.c */
-ctl_fn ctl_trace;                                     /* ctl_trace.c */
-ctl_fn ctl_replay;                                    /* ctl_replay.c */
-ctl_fn ctl_claim, ctl_claim_forget;                   /* ctl_claim.c */
-ctl_fn ctl_acl, ctl_acl_reload;                       /* ctl_acl.c */
+ctl_fn ctl_services, ctl_peers, ctl_stats;                  /* ctl_look.c, ctl_stats.c */
+ctl_fn ctl_groups, ctl_groups_set, ctl_groups_delete;       /* ctl_groups.c */
+ctl_fn ctl_dead_ls, ctl_dead_show, ctl_dead_drop;           /* ctl_dead.c */
+ctl_fn ctl_dead_retry, ctl_dead_edit;                       /* ctl_letter.c */
+ctl_fn ctl_policies, ctl_policies_set, ctl_policies_delete; /* ctl_policy.c */
+ctl_fn ctl_trace;                                           /* ctl_trace.c */
+ctl_fn ctl_replay;                                          /* ctl_replay.c */
+ctl_fn ctl_claim, ctl_claim_forget;                         /* ctl_claim.c */
+ctl_fn ctl_acl, ctl_acl_reload;                             /* ctl_acl.c */
 
 void ctl_invalid(struct broker *b, const struct ctl_call *c, struct faults *f);
 /* INVALID with one fault. */
@@ -37,6 +38,10 @@ bool ctl_dead_find(struct broker *b, const struct ctl_call *c, const msgpack_obj
 bool ctl_dead_get(
     struct broker *b, const struct ctl_call *c, uint64_t no, ctl_dead_fn *fn, void *arg);
 void ctl_dead_answer(struct broker *b, const struct ctl_call *c, uint64_t no); /* as .show does */
+
+/* Settings of a group or a policy: those that are in the map go into v, wrong ones into f. */
+void ctl_take_fields(const msgpack_object *o, int64_t v[POLICY_FIELDS], struct faults *f);
+void ctl_put_field(struct buf *out, enum policy_field field, int64_t v);
 
 void ctl_put_str(struct buf *out, const char *key, const char *v);
 void ctl_put_span(struct buf *out, const char *key, struct span v);

@@ -68,6 +68,7 @@ struct group_ops {
 struct group_conf {
 	uint32_t tries;
 	int64_t ack_ms;
+	int64_t backoff_ms, backoff_max_ms; /* after a failed try; 0: 250 ms, 5 minutes */
 	bool paused;
 	uint64_t seed; /* of the jitter */
 };
@@ -157,6 +158,7 @@ struct group_stats {
 	uint64_t delivered, acked, redelivered, dead, dropped, stale;
 };
 void group_stats(const struct group *g, uint64_t head, struct group_stats *s);
+int64_t group_owed(const struct group *g);
 uint64_t group_floor(const struct group *g, uint64_t head);
 /* Has the durable state changed since this was last asked? */
 bool group_take_dirty(struct group *g);

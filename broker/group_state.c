@@ -140,6 +140,12 @@ group_counted(const struct group *g)
 	return g->counted;
 }
 
+int64_t
+group_owed(const struct group *g)
+{
+	return g->owed;
+}
+
 bool
 group_is_dirty(const struct group *g)
 {

@@ -88,13 +88,14 @@ next_random(struct group *g)
 static int64_t
 backoff(struct group *g, uint32_t fails)
 {
-	int64_t ms = BACKOFF_FIRST_MS;
+	int64_t ms = g->conf.backoff_ms > 0 ? g->conf.backoff_ms : BACKOFF_FIRST_MS;
+	int64_t most = g->conf.backoff_max_ms > 0 ? g->conf.backoff_max_ms : BACKOFF_MOST_MS;
 
-	for (uint32_t i = 1; i < fails && ms < BACKOFF_MOST_MS; i++)
+	for (uint32_t i = 1; i < fails && ms < most; i++)
 		ms *= BACKOFF_FACTOR;
-	if (ms > BACKOFF_MOST_MS)
-		ms = BACKOFF_MOST_MS;
-	return ms - ms / 4 + (int64_t)(next_random(g) % (uint64_t)(ms / 2));
+	if (ms > most)
+		ms = most;
+	return ms - ms / 4 + (int64_t)(next_random(g) % (uint64_t)(ms / 2 + 1));
 }
 
 /* A try that counts has failed. */

@@ -64,6 +64,7 @@ group_add(struct broker *b, const char *name, const struct group_settings *set)
 	list_init(&g->busy);
 	list_init(&g->unsaved);
 	g->idle_since_ms = broker_now(b);
+	b->groups.may_refuse |= set->refuses;
 	g->trace = trace_name(b->trace, span_str(name));
 	HASH_ADD(hh, b->groups.all, name, (unsigned)strlen(g->name), g);
 	match_add(b->match, span_str(g->set.pattern), &g->match);
@@ -323,12 +324,36 @@ read_from(struct span raw, enum journal_from *from, int64_t *arg)
 	return mp_done(&r) && (span_is(key, "seq") || span_is(key, "time"));
 }
 
+/* What the SUB says, then the policies, then the defaults. */
+static struct group_settings
+start_of(const struct broker *b, const struct env *e)
+{
+	struct group_settings set = {.paused = GROUP_RUNS},
+			      def = {.tries = DEFAULT_TRIES,
+				  .ack_ms = DEFAULT_ACK_MS,
+				  .idle_ms = b->conf.idle_ms,
+				  .backoff_ms = DEFAULT_BACKOFF_MS,
+				  .backoff_max_ms = DEFAULT_BACKOFF_MAX_MS};
+	int64_t v[POLICY_FIELDS], d[POLICY_FIELDS];
+
+	groups_settings_get_fields(&def, d);
+	for (int f = 0; f < POLICY_FIELDS; f++)
+		v[f] = POLICY_UNSAID;
+	if (env_has(e, ENV_M_TRIES))
+		v[POLICY_TRIES] = (int64_t)env_u(e, ENV_M_TRIES, 0);
+	if (env_has(e, ENV_M_ACK_MS))
+		v[POLICY_ACK_MS] = (int64_t)env_u(e, ENV_M_ACK_MS, 0);
+	policies_resolve(b->policies, e->topic, v);
+	for (int f = 0; f < POLICY_FIELDS; f++)
+		v[f] = v[f] == POLICY_UNSAID ? d[f] : v[f];
+	groups_settings_set_fields(&set, v);
+	return set;
+}
+
 static void
 create(struct broker *b, struct peer *p, const struct env *e, struct join *j)
 {
-	struct group_settings set = {.tries = (uint32_t)env_u(e, ENV_M_TRIES, DEFAULT_TRIES),
-	    .ack_ms = (int64_t)env_u(e, ENV_M_ACK_MS, DEFAULT_ACK_MS),
-	    .idle_ms = b->conf.idle_ms};
+	struct group_settings set = start_of(b, e);
 	char name[LIMIT_GROUP + 1] = {0};
 	enum journal_from from;
 	int64_t arg;

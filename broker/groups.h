@@ -8,6 +8,7 @@
 #include "base/timer.h"
 #include "broker/group.h"
 #include "broker/match.h"
+#include "broker/policy.h"
 #include "broker/rec.h"
 #include "proto/env.h"
 #include "proto/limits.h"
@@ -26,6 +27,8 @@ struct group_settings {
 	char pattern[LIMIT_TOPIC + 1];
 	uint32_t tries;
 	int64_t ack_ms, idle_ms, max_owed; /* 0: no limit */
+	int64_t backoff_ms, backoff_max_ms;
+	bool refuses; /* over max_owed: publishers are told BUSY, and it is not paused */
 	enum group_pause paused;
 };
 
@@ -60,6 +63,7 @@ struct groups {
 	struct list busy, unsaved;
 	struct timer save_timer;
 	unsigned counting, pages; /* pages: that may still be read this turn */
+	bool may_refuse;          /* some group may tell publishers BUSY */
 	uint64_t dead_retries;
 	struct list dead_again; /* dead letters the disk had no room for */
 };
@@ -85,11 +89,17 @@ void groups_offer(struct broker *b, struct owed_group *g, struct rec *r);
 void groups_offer_only(struct broker *b, struct rec *r);
 /* Is a record of this topic and `only` owed to g? */
 bool groups_concerns(const struct owed_group *g, struct span topic, struct span only);
+/* A group that is owed this topic and takes no more now; NULL: none. */
+const struct owed_group *groups_full(const struct broker *b, struct span topic);
 void groups_busy(struct owed_group *g);
 void groups_turn(struct broker *b); /* end of a turn, before the journal is flushed */
 void groups_tick(struct broker *b); /* each second: limits, lagging states */
 /* Submit every state as the last word before a clean end: nothing may be delivered after it. */
 void groups_close(struct broker *b);
+
+/* What can be said of a group, by field. */
+void groups_settings_get_fields(const struct group_settings *s, int64_t v[POLICY_FIELDS]);
+void groups_settings_set_fields(struct group_settings *s, const int64_t v[POLICY_FIELDS]);
 
 /* sys.groups.set and .delete: `done` runs once with what came of it; g is NULL after a deletion. */
 typedef void groups_done_fn(struct broker *b, void *arg, enum err err, struct owed_group *g);

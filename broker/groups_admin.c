@@ -51,6 +51,7 @@ apply(struct owed_group *g, const struct group_settings *set)
 		match_add(b->match, span_str(set->pattern), &g->match);
 	}
 	g->set = *set;
+	b->groups.may_refuse |= set->refuses;
 	conf = groups_settings_conf(g);
 	group_configure(g->core, &conf);
 	groups_busy(g);
@@ -140,7 +141,7 @@ watch_over(struct owed_group *g)
 	group_stats(g->core, b->head, &s);
 	if (s.owed != 0 && s.floor == b->head && g->count_at == g->count_to)
 		group_settle(g->core);
-	if (g->set.max_owed > 0 && s.owed > g->set.max_owed) {
+	if (g->set.max_owed > 0 && s.owed > g->set.max_owed && !g->set.refuses) {
 		pause_it(g, GROUP_PAUSED_OWED);
 	} else if (g->set.idle_ms > 0 && idle > g->set.idle_ms) {
 		pause_it(g, GROUP_PAUSED_IDLE);
@@ -154,7 +155,9 @@ watch_over(struct owed_group *g)
 void
 groups_tick(struct broker *b)
 {
+	b->groups.may_refuse = false;
 	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next) {
+		b->groups.may_refuse |= g->set.refuses;
 		if (g->core == NULL || g->deleting || g->set.paused != GROUP_RUNS)
 			continue;
 		watch_over(g);

@@ -117,6 +117,35 @@ groups_offer_only(struct broker *b, struct rec *r)
 		groups_offer(b, g, r);
 }
 
+struct full {
+	const struct owed_group *g;
+};
+
+static bool
+is_full(void *arg, struct match_entry *e)
+{
+	const struct owed_group *g;
+
+	if (e->kind != MATCH_GROUP)
+		return true;
+	g = LIST_ITEM(e, struct owed_group, match);
+	if (g->core == NULL || !g->set.refuses || g->set.max_owed == 0 ||
+	    g->set.paused != GROUP_RUNS || group_owed(g->core) < g->set.max_owed)
+		return true;
+	((struct full *)arg)->g = g;
+	return false;
+}
+
+const struct owed_group *
+groups_full(const struct broker *b, struct span topic)
+{
+	struct full f = {NULL};
+
+	if (b->groups.may_refuse)
+		match_each(b->match, topic, is_full, &f);
+	return f.g;
+}
+
 /* ---- behind ---- */
 
 struct page {

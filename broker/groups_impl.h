@@ -29,6 +29,7 @@ void groups_dead_tick(struct broker *b); /* what the disk had no room for */
 void groups_dead_free(struct broker *b);
 
 /* groups_settings.c */
+enum { DEFAULT_BACKOFF_MS = 250, DEFAULT_BACKOFF_MAX_MS = 300000 };
 void groups_settings_put(const struct group_settings *s, struct buf *out);
 int groups_settings_get(struct group_settings *s, struct span raw);
 struct group_conf groups_settings_conf(const struct owed_group *g);

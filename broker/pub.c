@@ -343,6 +343,26 @@ set_cursor(struct put *u, const struct env *e)
 	u->job.op.u.put.was = env_s(e, ENV_M_WAS);
 }
 
+/* A group that is to lose nothing is owed as much as it may be. */
+static bool
+refuse_full(struct broker *b, struct peer *p, const struct env *e)
+{
+	const struct owed_group *g = groups_full(b, e->topic);
+	struct buf d;
+
+	if (g == NULL)
+		return false;
+	buf_init(&d, LIMIT_HEADER);
+	mp_put_map(&d, 2);
+	mp_put_cstr(&d, "detail");
+	mp_put_cstr(&d, "a group takes no more until it has done some of what it is owed");
+	mp_put_cstr(&d, "group");
+	mp_put_cstr(&d, g->name);
+	out_err_detail(b, p, e->id, ERR_BUSY, buf_span(&d));
+	buf_fini(&d);
+	return true;
+}
+
 static void
 pub_durable(struct broker *b, struct peer *p, const struct env *e, struct span frame)
 {
@@ -353,6 +373,8 @@ pub_durable(struct broker *b, struct peer *p, const struct env *e, struct span f
 		out_err(b, p, e->id, ERR_BUSY, "too many bytes are being committed");
 		return;
 	}
+	if (refuse_full(b, p, e))
+		return;
 	r = rec_of_env_from(&b->recs, e, frame, from_of(p));
 	if (r == NULL) {
 		out_err(b, p, e->id, ERR_BUSY, "no memory");
@@ -430,6 +452,9 @@ add_item(
 	*why = "src belongs to the BATCH, not to an envelope in it";
 	if (env_has(&e, ENV_M_SRC))
 		return ERR_INVALID;
+	*why = "a group takes no more until it has done some of what it is owed";
+	if (groups_full(b, e.topic) != NULL)
+		return ERR_BUSY;
 	*why = "no memory";
 	r = rec_of_env_from(&b->recs, &e, frame, from_of(p));
 	if (r == NULL)

@@ -33,7 +33,7 @@ struct worker_sub_spec {
 	int64_t from_seq;    /* > 0: instead of `from` */
 	int64_t from_time_ms; /* > 0: instead of both: what was stored from then on (unix ms) */
 	int64_t ack_ms;      /* 0: DEFAULT_ACK_MS */
-	int64_t tries;       /* 0: DEFAULT_TRIES */
+	int64_t tries;       /* 0: what the broker's policies say, else DEFAULT_TRIES */
 	unsigned credit;     /* 0: DEFAULT_CREDIT */
 	size_t credit_bytes; /* 0: DEFAULT_CREDIT_BYTES */
 	struct span desc;    /* description, a msgpack map; {NULL,0}: the worker's default */

@@ -101,7 +101,8 @@ fill(const struct worker_sub *s, struct env *e, struct buf *from)
 	if (s->group) {
 		env_set_s(e, ENV_M_GROUP, span_str(s->group));
 		env_set_u(e, ENV_M_ACK_MS, (uint64_t)s->ack_ms);
-		env_set_u(e, ENV_M_TRIES, (uint64_t)s->tries);
+		if (s->tries > 0)
+			env_set_u(e, ENV_M_TRIES, (uint64_t)s->tries);
 	}
 	if (s->serve)
 		env_set_u(e, ENV_M_SERVE, 1);
@@ -156,7 +157,7 @@ worker_sub(struct worker *w, const struct worker_sub_spec *spec)
 	s->from_seq = spec->from_seq;
 	s->from_time_ms = spec->from_time_ms;
 	s->ack_ms = spec->ack_ms > 0 ? spec->ack_ms : DEFAULT_ACK_MS;
-	s->tries = spec->tries > 0 ? spec->tries : DEFAULT_TRIES;
+	s->tries = spec->tries;
 	s->credit = spec->credit > 0 ? spec->credit : DEFAULT_CREDIT;
 	s->credit_bytes = spec->credit_bytes > 0 ? spec->credit_bytes : DEFAULT_CREDIT_BYTES;
 	s->desc = copy(spec->desc);

@@ -331,3 +331,72 @@ def test_last_values_wait_for_credit_and_lose_nothing_after(bus, house):
     assert [d.topic for d in first + rest][:29] == [f"state.{n:02}" for n in range(30) if n != 5]
     assert [(d.topic, d.body) for d in rest[25:]] == [("state.05", n) for n in range(10)]
     assert all(d.head.get("retain") for d in (first + rest)[:29]) and not any(d.head.get("retain") for d in rest[25:])
+
+
+# --- policies -----------------------------------------------------------------------------------------------------
+def test_a_group_starts_from_the_policies_of_its_pattern(bus, house):
+    call(bus, "sys.policies.set", pattern="t.>", tries=3, maxOwed=50)
+    call(bus, "sys.policies.set", pattern="t.x", tries=2, ackMs=700, backoffMs=10, backoffMaxMs=20, full="busy")
+    call(bus, "sys.policies.set", pattern=">", idleMs=99000, tries=1)
+    for bad, pointer in (({"pattern": "t..x"}, "/pattern"), ({"pattern": "live.x"}, "/pattern"), ({"pattern": "t.x", "tries": 0}, "/tries"),
+                         ({"pattern": "t.x", "full": "no"}, "/full"), ({"pattern": "t.x", "retries": 1}, "/retries")):
+        e = refused(call, bus, "sys.policies.set", **bad)
+        assert e.code == "INVALID" and e.detail["errors"][0]["pointer"] == pointer, bad
+    house.the_broker.kill9()
+    house.broker()
+    bus = house.bus()
+    assert call(bus, "sys.policies")["policies"] == [
+        {"pattern": "t.x", "tries": 2, "ackMs": 700, "backoffMs": 10, "backoffMaxMs": 20, "full": "busy"},
+        {"pattern": "t.>", "tries": 3, "maxOwed": 50}, {"pattern": ">", "tries": 1, "idleMs": 99000}]
+    w = house.bus()
+    for pattern, name, meta in (("t.x", "a", {}), ("t.y", "b", {"tries": 9}), ("u.*", "c", {})):
+        w.sub(pattern, group=name, **meta)
+    want = {"a": (2, 700, 10, 20, 99000, 50, "busy"), "b": (9, 30000, 250, 300000, 99000, 50, "pause"),
+            "c": (1, 30000, 250, 300000, 99000, 0, "pause")}
+    for name, values in want.items():
+        g = group(bus, name)
+        assert tuple(g[k] for k in ("tries", "ackMs", "backoffMs", "backoffMaxMs", "idleMs", "maxOwed", "full")) == values
+    call(bus, "sys.policies.delete", pattern="t.x")
+    assert refused(call, bus, "sys.policies.delete", pattern="t.x").code == "NOT_FOUND"
+    assert group(bus, "a")["tries"] == 2, "what is created stays as it is"
+    e = refused(call, bus, "sys.groups.set", group="a", retries=4)
+    assert e.code == "INVALID" and e.detail["errors"][0]["pointer"] == "/retries"
+    call(bus, "sys.groups.set", group="a", full="pause", backoffMs=5)
+    assert (group(bus, "a")["full"], group(bus, "a")["backoffMs"]) == ("pause", 5)
+
+
+def test_publishers_wait_for_a_group_that_is_to_lose_nothing(bus, house):
+    call(bus, "sys.policies.set", pattern="t.>", maxOwed=5, full="busy")
+    w, other = house.bus(), house.bus()
+    w.sub("t.*", group="slow", credit=2)
+    other.sub("u.*", group="other")
+    for n in range(5):
+        bus.pub("t.x", n)
+    e = refused(bus.pub, "t.y", 5)
+    assert (e.code, e.retry, e.detail["group"]) == ("BUSY", "later", "slow")
+    assert refused(bus.batch, [("u.x", new_id(), {}, 1), ("t.x", new_id(), {}, 2)]).detail["index"] == 1
+    bus.pub("u.x", 1)
+    time_it = time.monotonic()
+    wait_for(lambda: time.monotonic() - time_it > 1.3, 5, "a look of the broker")
+    assert group(bus, "slow")["state"] == "active", "it is not paused"
+    w.ack(w.recv())
+    settled(bus, "slow", w, owed=4)
+    bus.pub("t.x", 5)
+    assert [w.recv().body for _ in range(2)] == [1, 2]
+    assert group(bus, "slow")["dropped"] == 0
+
+
+def test_backoff_grows_and_jitters(bus, house):
+    call(bus, "sys.policies.set", pattern="t.>", backoffMs=40, backoffMaxMs=120, tries=6)
+    w = house.bus()
+    w.sub("t.*", group="g")
+    for n in range(5):
+        bus.pub("t.x", n)
+    seen = {}
+    while sum(map(len, seen.values())) < 25:
+        d = w.recv()
+        seen.setdefault(d.body, []).append(time.monotonic())
+        w.nak(d)
+    gaps = [[b - a for a, b in zip(v, v[1:])] for v in seen.values()]
+    assert all(g >= f * 0.75 for v in gaps for g, f in zip(v, (0.04, 0.12, 0.12, 0.12))), gaps
+    assert len({round(v[1], 4) for v in gaps}) > 1, "they do not all come back together"
