@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
+#include "base/spin.h"
 #include "broker/journal_reader.h"
 #include "broker/journal_schema.h"
 #include "broker/journal_write.h"
@@ -37,9 +39,11 @@ struct sqlite {
 	pthread_cond_t wake;
 	struct list queue, done; /* mu */
 	bool stop;               /* mu */
+	atomic_bool asked;       /* there is something in queue, or stop */
 	struct report report;    /* mu */
 
 	pthread_t thread;
+	struct spin spin; /* writer's thread */
 	bool running;
 	atomic_bool failed;
 	struct journal_writer writer; /* writer's thread, while it runs */
@@ -80,15 +84,28 @@ event_clear(int fd)
 
 /* ---- the writer's thread ---- */
 
+/* Awake for a moment, as the next group of a lone publisher is not far when its last was answered.
+ */
+static void
+stay_awake(struct sqlite *s)
+{
+	int64_t until = clock_mono_us() + SPIN_US;
+
+	while (spin_pays(&s->spin) && !atomic_load(&s->asked) && clock_mono_us() < until)
+		(void)sched_yield();
+}
+
 /* Waits for operations into `batch`.  With something to tidy up it waits only a moment.  false: the
  * end. */
 static bool
 take(struct sqlite *s, struct list *batch)
 {
 	bool tidy = !atomic_load(&s->failed) && journal_write_untidy(&s->writer), more;
+	int64_t began = clock_mono_us();
 	struct timespec until;
 	int rc = 0;
 
+	stay_awake(s);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += TIDY_AFTER_MS * 1000000L;
 	if (until.tv_nsec >= 1000000000L) {
@@ -104,8 +121,10 @@ take(struct sqlite *s, struct list *batch)
 		}
 	}
 	splice(batch, &s->queue);
+	atomic_store(&s->asked, s->stop);
 	more = !s->stop || !list_empty(batch);
 	pthread_mutex_unlock(&s->mu);
+	spin_note(&s->spin, clock_mono_us() - began < SPIN_SHORT_US);
 	return more;
 }
 
@@ -226,6 +245,7 @@ sqlite_flush(struct journal *j)
 		return;
 	pthread_mutex_lock(&s->mu);
 	splice(&s->queue, &s->pending);
+	atomic_store(&s->asked, true);
 	pthread_mutex_unlock(&s->mu);
 	pthread_cond_signal(&s->wake);
 }
@@ -398,6 +418,7 @@ sqlite_close(struct journal *j)
 		sqlite_flush(j);
 		pthread_mutex_lock(&s->mu);
 		s->stop = true;
+		atomic_store(&s->asked, true);
 		pthread_mutex_unlock(&s->mu);
 		pthread_cond_signal(&s->wake);
 		pthread_join(s->thread, NULL);
@@ -453,11 +474,21 @@ sqlite_new(void)
 	return s;
 }
 
+/* SQLite counts its memory under a lock that two threads want at every allocation, for nobody.
+ * Refused when somebody opened a database before: then it goes on counting. */
+static void
+do_not_count(void)
+{
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int
 open_all(struct sqlite *s, const char *dir)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	int rc;
 
+	(void)pthread_once(&once, do_not_count);
 	s->lock_fd = journal_schema_lock(dir);
 	if (s->lock_fd == -1)
 		return -1;

@@ -12,17 +12,11 @@
 #include "base/die.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/spin.h"
 
 #define HOUR_MS (3600 * 1000)
 
-/* Waking a thread whose processor fell asleep costs more than most messages do.  So before it
- * blocks the loop looks on for a moment, lets everybody else run meanwhile, and gives that up as
- * soon as it does not pay: when most waits are longer, or when a turn has much to do anyway. */
-#define SPIN_US 60
-#define SPIN_WORK_US 40 /* a turn of more than this came with many messages */
-#define SPIN_WAKE_US 40 /* what waking itself takes, at most */
-#define SPIN_FULL 256   /* the score of waits that all were short */
-#define SPIN_PAYS 128
+#define SPIN_WORK_US 40 /* a turn of more than this came with many messages: no hurry */
 
 /* A socket or an fd in the poll set. */
 struct loop_fd {
@@ -61,7 +55,7 @@ struct loop {
 	struct loop_fd *wake_watch;
 	int64_t now_ms;
 	int64_t work_us; /* of this turn's callbacks */
-	unsigned score;
+	struct spin spin;
 	unsigned depth;
 	bool stopping;
 	struct log_limit slow_lines;
@@ -379,30 +373,23 @@ wait_ms(const struct loop *l)
 	return ms <= 0 ? 0 : ms < HOUR_MS ? (int)ms : HOUR_MS;
 }
 
-static void
-note_wait(struct loop *l, bool was_short)
-{
-	l->score -= l->score / 8;
-	l->score += was_short ? SPIN_FULL / 8 : 0;
-}
-
 /* Nothing is ready: wait for what comes, at first awake. */
 static void
 wait_for_more(struct loop *l, int ms)
 {
 	int64_t began = clock_mono_us(), now = began;
-	bool spin = l->score >= SPIN_PAYS && l->work_us < SPIN_WORK_US;
+	bool spin = spin_pays(&l->spin) && l->work_us < SPIN_WORK_US;
 
 	while (spin && now - began < SPIN_US) {
 		(void)sched_yield();
 		if (look(l, 0) != 0) {
-			note_wait(l, true);
+			spin_note(&l->spin, true);
 			return;
 		}
 		now = clock_mono_us();
 	}
 	(void)look(l, ms);
-	note_wait(l, clock_mono_us() - began < SPIN_US + SPIN_WAKE_US);
+	spin_note(&l->spin, clock_mono_us() - began < SPIN_SHORT_US);
 }
 
 static short

@@ -1,0 +1,29 @@
+#ifndef BASE_SPIN_H
+#define BASE_SPIN_H
+/* Whether a thread that has nothing to do should stay awake a moment before it blocks.  A processor
+ * that fell asleep takes longer to wake than most messages take; but a thread that looks on for
+ * nothing takes the processor from others (who should be let run meanwhile: sched_yield).  So it
+ * pays where most waits of late were short.  One thread. */
+#include <stdbool.h>
+
+#define SPIN_US 150
+#define SPIN_SHORT_US 200 /* such a wait would have ended while awake: waking up is part of it */
+
+struct spin {
+	unsigned score; /* 0: no wait was short of late; 256: all were */
+};
+
+static inline bool
+spin_pays(const struct spin *s)
+{
+	return s->score >= 128;
+}
+
+static inline void
+spin_note(struct spin *s, bool was_short)
+{
+	s->score -= s->score / 8;
+	s->score += was_short ? 32 : 0;
+}
+
+#endif
