@@ -93,6 +93,7 @@ struct broker {
 	int64_t ticked_ms;
 	struct list all_jobs;
 	unsigned jobs;
+	bool shut; /* sys.drain: nothing new is taken */
 	bool draining, stopping, ending, trimming;
 	int64_t drain_until;
 	int signal_fd;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "broker/ctl_impl.h"
 #include "broker/out.h"
 #include "proto/mp.h"
@@ -123,6 +124,38 @@ info(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	buf_fini(&body);
 }
 
+/* ---- drain ---- */
+
+static void
+drain(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	const msgpack_object *on = doc_get(o, "on");
+	struct route_stats rs;
+	struct buf body;
+	int64_t owed = 0;
+
+	if (on != NULL && on->type != MSGPACK_OBJECT_BOOLEAN) {
+		ctl_missing(b, c, "/on", "expected true or false");
+		return;
+	}
+	if (on != NULL && b->shut != on->via.boolean) {
+		b->shut = on->via.boolean;
+		log_info(b->shut ? "shut" : "open_again", LOG_U("session", c->session));
+	}
+	for (const struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
+		owed += g->core != NULL && group_owed(g->core) > 0 ? group_owed(g->core) : 0;
+	route_stats(b->route, &rs);
+	buf_init(&body, 256);
+	mp_put_map(&body, 4);
+	mp_put_cstr(&body, "draining");
+	mp_put_bool(&body, b->shut || b->draining);
+	ctl_put_u(&body, "underWay", rs.under_way);
+	ctl_put_u(&body, "jobs", b->jobs + b->held);
+	ctl_put_i(&body, "owed", owed);
+	ctl_answer(b, c, &body);
+	buf_fini(&body);
+}
+
 /* ---- cursor, claims ---- */
 
 static void
@@ -213,7 +246,7 @@ static const struct {
     {"sys.stats.broker", ctl_stats},
     {"sys.replay", ctl_replay},
     {"sys.trace", ctl_trace},
-    {"sys.drain", NULL},
+    {"sys.drain", drain},
     {"sys.dead.retry", ctl_dead_retry},
     {"sys.dead.edit", ctl_dead_edit},
 };

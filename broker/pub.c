@@ -396,8 +396,8 @@ pub_on_pub(struct broker *b, struct peer *p, const struct env *e, struct span fr
 
 	if (why != NULL) {
 		out_err(b, p, e->id, code, why);
-	} else if (b->draining) {
-		out_err(b, p, e->id, ERR_DRAINING, "the broker is ending");
+	} else if (b->draining || b->shut) {
+		out_err(b, p, e->id, ERR_DRAINING, "the broker takes nothing more");
 	} else if (frame.n > LIMIT_FRAME) {
 		out_err(b, p, e->id, ERR_TOO_BIG, "frame: over 16 MiB");
 	} else if (topic_is_durable(e->topic)) {
@@ -516,8 +516,8 @@ pub_on_batch(struct broker *b, struct peer *p, const struct env *e)
 	if (e->body.n > 0 && (len != e->body.n || r.bad)) {
 		out_err(b, p, e->id, ERR_BAD_ENVELOPE,
 		    "body: expected an array of [topic, id, meta, body]");
-	} else if (b->draining) {
-		out_err(b, p, e->id, ERR_DRAINING, "the broker is ending");
+	} else if (b->draining || b->shut) {
+		out_err(b, p, e->id, ERR_DRAINING, "the broker takes nothing more");
 	} else if (n > LIMIT_BATCH) {
 		out_err(b, p, e->id, ERR_TOO_BIG, "body: more than 1024 envelopes");
 	} else if (n == 0 && !env_has(e, ENV_M_SRC)) {

@@ -111,8 +111,8 @@ requests_req(struct broker *b, struct peer *p, const struct env *e, struct span 
 		ctl_request(b, p, e);
 		return;
 	}
-	if (b->draining) {
-		out_err(b, p, e->id, ERR_DRAINING, "the broker is ending");
+	if (b->draining || (b->shut && !topic_is_sys(e->topic))) {
+		out_err(b, p, e->id, ERR_DRAINING, "the broker takes nothing more");
 		return;
 	}
 	if (frame.n > LIMIT_FRAME) {

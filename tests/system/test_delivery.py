@@ -400,3 +400,26 @@ def test_backoff_grows_and_jitters(bus, house):
     gaps = [[b - a for a, b in zip(v, v[1:])] for v in seen.values()]
     assert all(g >= f * 0.75 for v in gaps for g, f in zip(v, (0.04, 0.12, 0.12, 0.12))), gaps
     assert len({round(v[1], 4) for v in gaps}) > 1, "they do not all come back together"
+
+
+# --- drain --------------------------------------------------------------------------------------------------------
+def test_drain_takes_nothing_new_and_finishes_the_rest(bus, house):
+    w = house.bus()
+    w.sub("t.>", group="g")
+    w.sub("svc.>", serve=True)
+    bus.pub("t.x", 1)
+    rid = bus.start("REQ", "svc.x", {"ttl": 10000})
+    request = w.recv(where=lambda d: d.is_request)
+    d = w.recv()
+    assert call(bus, "sys.drain") == {"draining": False, "underWay": 1, "jobs": 0, "owed": 1}
+    assert call(bus, "sys.drain", on=True)["draining"] is True
+    assert refused(bus.pub, "t.x", 2).code == refused(bus.pub, "live.x", 2).code == "DRAINING"
+    assert refused(bus.batch, [("t.x", new_id(), {}, 1)]).code == refused(bus.req, "svc.y").code == "DRAINING"
+    assert refused(call, bus, "sys.drain", on=1).code == "INVALID"
+    w.ack(d)
+    w.reply(request, "done")
+    assert bus.finish(rid).body == "done"
+    wait_for(lambda: w.pump() or call(bus, "sys.drain") == {"draining": True, "underWay": 0, "jobs": 0, "owed": 0}, 20, "rest")
+    assert call(bus, "sys.drain", on=False)["draining"] is False
+    bus.pub("t.x", 3)
+    assert w.recv().body == 3
