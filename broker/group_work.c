@@ -96,8 +96,8 @@ land(struct group *g, struct entry *e)
 	w->bytes -= e->bytes;
 	if (!had)
 		group_work_refile(g, w);
-	/* First its key: the next one of it may be free to go anywhere, and is then no reason for the
-	 * others that are stalled here to go on waiting. */
+	/* First its key: the next one of it may be free to go anywhere, and is then no reason for
+	 * the others that are stalled here to go on waiting. */
 	group_order_landed(g, e);
 	group_work_unstall(g, w);
 }
@@ -270,14 +270,21 @@ ready_head(const struct group *g)
 	return a->seq < b->seq ? a : b;
 }
 
+/* By seq: what came first goes first.  New ones come in turn, old ones come back to the front. */
 static void
 stall(struct group *g, struct entry *e, struct group_worker *w)
 {
+	struct list *before = w->stalled.prev;
+
 	list_remove(&e->place);
 	timer_clear(&g->urgent, &e->timer);
 	set_state(g, e, ENTRY_STALLED);
 	e->holder = w;
-	list_push_front(&w->stalled, &e->place);
+	if (!list_empty(&w->stalled) && LIST_FIRST(&w->stalled, struct entry, place)->seq > e->seq)
+		before = &w->stalled;
+	while (before != &w->stalled && LIST_ITEM(before, struct entry, place)->seq > e->seq)
+		before = before->prev;
+	list_push_front(before, &e->place);
 }
 
 void
