@@ -36,15 +36,16 @@ def number(v):
 
 
 def table(rows, memory):
-    out = ["| work | ours | p50 / p99 µs | beside | theirs | p50 / p99 µs | ratio | wanted | |", "|---|--:|--:|---|--:|--:|--:|--:|---|"]
+    out = ["| work | ours | p50 / p99 µs | CPU µs | beside | theirs | p50 / p99 µs | CPU µs | ratio | wanted | |",
+           "|---|--:|--:|--:|---|--:|--:|--:|--:|--:|---|"]
     for row in rows:
         for i, other in enumerate(row.beside):
             title = f"{row.title} ({row.unit})" if row.unit != "a second" else row.title
-            ours = (title, number(median(row.got, row.metric)), us(row.got)) if i == 0 else ("", "", "")
+            ours = (title, number(median(row.got, row.metric)), us(row.got), number(median(row.got, "cpu"))) if i == 0 else ("",) * 4
             r = ratio(row, other)
             wanted = "" if other.target is None else f"{other.wants} {other.target:g}"
             theirs = other.why if other.run is None else number(median(other.got, row.metric))
-            out.append(f"| {' | '.join(ours)} | {other.name} | {theirs} | {us(other.got)} | {number(r)} | {wanted} | {verdict(r, other)} |")
+            out.append(f"| {' | '.join(ours)} | {other.name} | {theirs} | {us(other.got)} | {number(median(other.got, 'cpu'))} | {number(r)} | {wanted} | {verdict(r, other)} |")
     if memory:
         out += ["", "| memory | | wanted | |", "|---|--:|--:|---|"]
         out += [f"| {what} | {value} | {target} | {'ok' if ok else '**above**'} |" for what, value, target, ok in memory]
@@ -85,6 +86,7 @@ def page(rows, memory, args, bench, commands):
         "- Bodies are 128 bytes. Every load is a C program that shares the loop, the clock and the histogram (`bench/lib/load.c`); only how a thing is sent and an "
         "answer taken is the peer's own (`bench/peer_*.c`), each by the library its documentation names. Ours are bare DEALERs that speak the "
         "protocol with PACK, as hiredis speaks RESP in a pipeline; `taxi bench` measures the client library.",
+        "- CPU is what server, workers and load took together for one message: of two that share two cores, the cheaper one is the faster one.",
         "- REQ/REP: one server process, two worker processes, one load process with four connections (threads). Publish: one publisher. "
         "Consume: a backlog is laid first, then drained by one consumer with 1,024 in flight, every message acknowledged.",
         "- The feed's and its peers' subscribers are the same 1,000 connections in one thread, read by hand (`bench/lib/wire.c`); a fan-out counts when all have it.",

@@ -31,7 +31,7 @@ def options():
     a = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     a.add_argument("--runs", type=int, default=5, help="rounds of each row")
     a.add_argument("--secs", type=float, default=1.5, help="how long each load runs")
-    a.add_argument("--only", default="", help="rows whose id matches this expression: req-64 req-1 pub-1 pub-64 pub-1024 consume feed "
+    a.add_argument("--only", default=".*", help="rows whose whole id matches this expression: req-64 req-1 pub-1 pub-64 pub-1024 consume feed "
                    "http triggers groups memory")
     a.add_argument("--backlog-gb", type=float, default=1.0, help="size of the backlog whose broker is weighed")
     a.add_argument("--build", default=str(ROOT / "build" / "release"), help="where the programs are")
@@ -42,7 +42,7 @@ def options():
 
 
 def wanted(args, *ids):
-    return any(re.search(args.only, i) for i in ids)
+    return any(re.fullmatch(args.only, i) for i in ids)
 
 
 def make_rows(b, args):

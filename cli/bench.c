@@ -122,8 +122,9 @@ remove_group(struct bench *b)
 {
 	struct cli_reply r;
 	struct buf body;
-	int code;
+	int code, sig = b->c->signal;
 
+	b->c->signal = 0; /* it has ended the measuring; what it left is still to be cleared away */
 	buf_init(&body, 256);
 	mp_put_map(&body, 1);
 	mp_put_cstr(&body, "group");
@@ -132,6 +133,8 @@ remove_group(struct bench *b)
 	buf_fini(&body);
 	code = cli_reply_say(b->c, &r);
 	cli_reply_fini(&r);
+	if (b->c->signal == 0)
+		b->c->signal = sig;
 	if (code != 0)
 		fprintf(
 		    stderr, "taxi: the group is still there: taxi groups delete %s\n", b->group);
