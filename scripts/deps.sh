@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what Taxiway needs from Debian 12's own archive, as root or through sudo.  Does nothing when all
-# is there.  `deps.sh --run` leaves out what only tests need.
+# is there.  `deps.sh --run` leaves out what only tests need; `deps.sh --bench` adds the peers of `make bench`.
 set -eu
 
 run='gcc make libc6-dev pkg-config git curl procps util-linux
@@ -11,8 +11,12 @@ test='python3 python3-zmq python3-msgpack python3-pytest python3-pytest-xdist py
 clang clang-tidy clang-format libclang-rt-14-dev cppcheck shellcheck
 unicode-data wrk jq sqlite3'
 
+bench='nats-server libnats-dev redis-server libhiredis-dev rabbitmq-server librabbitmq-dev
+mosquitto libmosquitto-dev nginx-light e2fsprogs'
+
 want=$run
 [ "${1-}" = --run ] || want="$run $test"
+[ "${1-}" != --bench ] || want="$want $bench"
 
 missing=
 for p in $want; do
@@ -42,5 +46,18 @@ case $missing in *postgresql*)
 	fi
 	;;
 esac
+# The bench starts its own servers: apt must start none, neither now nor at the next boot.
+policy=/usr/sbin/policy-rc.d
+if [ "${1-}" = --bench ] && [ ! -e $policy ]; then
+	printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
+	$as_root chmod 755 $policy
+	trap '$as_root rm -f $policy' EXIT
+	trap 'exit 1' INT TERM
+fi
 # shellcheck disable=SC2086
 apt install -y --no-install-recommends $missing
+if [ "${1-}" = --bench ] && command -v systemctl >/dev/null; then
+	for d in nats-server redis-server rabbitmq-server mosquitto nginx; do
+		case " $missing " in *" $d"*) $as_root systemctl --quiet disable "$d" || : ;; esac
+	done
+fi
