@@ -13,6 +13,7 @@
 #include "base/opt.h"
 #include "broker/auth.h"
 #include "broker/broker.h"
+#include "broker/journal_tool.h"
 #include "proto/sock.h"
 
 enum { DESCRIPTORS = 65536, KEPT_BACK = 128 };
@@ -185,7 +186,11 @@ main(int argc, char **argv)
 	int rest, level, rc;
 
 	log_init("broker", LOG_INFO);
-	rc = opt_parse(&table, 1, "broker --journal DIR [options]", argc, argv, &rest);
+	if (argc > 1 && strcmp(argv[1], "journal") == 0)
+		return journal_tool(argc - 1, argv + 1);
+	rc = opt_parse(&table, 1,
+	    "broker --journal DIR [options]\n       broker journal verify|dump|compact|backup …",
+	    argc, argv, &rest);
 	if (rc != 0)
 		return rc > 0 ? 0 : EXIT_NORESTART;
 	level = log_level_of(log_level);
