@@ -103,12 +103,16 @@ cli_connect(struct cli *c)
 void
 cli_close(struct cli *c)
 {
+	if (c->loop == NULL)
+		return;
 	worker_free(c->worker);
 	client_free(c->client);
 	link_free(c->link);
 	loop_free(c->loop);
-	if (c->loop != NULL)
-		(void)close(c->sigfd);
+	(void)close(c->sigfd);
+	c->worker = NULL;
+	c->client = NULL;
+	c->link = NULL;
 	c->loop = NULL;
 }
 

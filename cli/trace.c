@@ -35,6 +35,7 @@ put_detail(struct table *t, const msgpack_object *hop)
 {
 	struct span group = doc_str(hop, "group"), who = doc_str(hop, "who"),
 		    reason = doc_str(hop, "reason");
+	bool put = span_is(doc_str(hop, "what"), "published"); /* not handed to anybody */
 	int64_t seq = doc_i64(hop, "seq", 0), nth = doc_i64(hop, "try", 0);
 	struct buf b;
 
@@ -42,12 +43,12 @@ put_detail(struct table *t, const msgpack_object *hop)
 	if (seq > 0)
 		buf_printf(&b, "seq %" PRId64 "  ", seq);
 	if (group.n > 0)
-		buf_printf(&b, "%.*s  ", (int)group.n, (const char *)group.p);
+		buf_printf(&b, "%s%.*s  ", put ? "for " : "", (int)group.n, (const char *)group.p);
 	if (nth > 1)
 		buf_printf(&b, "try %" PRId64 "  ", nth);
 	if (who.n > 0) {
-		buf_printf(
-		    &b, "%s %.*s  ", group.n > 0 ? "at" : "by", (int)who.n, (const char *)who.p);
+		buf_printf(&b, "%s %.*s  ", group.n > 0 && !put ? "at" : "by", (int)who.n,
+		    (const char *)who.p);
 	}
 	if (reason.n > 0)
 		buf_printf(&b, "%.*s", (int)reason.n, (const char *)reason.p);
