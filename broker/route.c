@@ -63,13 +63,23 @@ route_request(struct route *r, const struct route_req *q, int64_t now)
 	return ERR_OK;
 }
 
+/* One that waited is gone: it may have been too big for the room there was. */
 static void
-give_up(struct route *r, struct flight *f)
+close_ranks(struct route *r, struct route_pool *p, int64_t now)
 {
+	route_flight_pump(r, p, now);
+	route_pool_release(r, p);
+}
+
+static void
+give_up(struct route *r, struct flight *f, int64_t now)
+{
+	struct route_pool *p = f->pool;
 	uint8_t id[16];
 
 	if (f->state == FLIGHT_WAITS) {
 		route_flight_free(r, f);
+		close_ranks(r, p, now);
 		return;
 	}
 	route_flight_id(r, f, id);
@@ -81,15 +91,9 @@ void
 route_cancel(struct route *r, struct route_peer *client, const uint8_t id[16], int64_t now)
 {
 	struct flight *f = route_flight_by_client(r, client, id);
-	struct route_pool *p = f ? f->pool : NULL;
 
-	if (f == NULL)
-		return;
-	give_up(r, f);
-	if (p != NULL) {
-		route_flight_pump(r, p, now);
-		route_pool_release(r, p);
-	}
+	if (f != NULL)
+		give_up(r, f, now);
 }
 
 bool
@@ -279,11 +283,11 @@ route_peer_gone(struct route *r, struct route_peer *peer, int64_t now)
 	struct route_member *m;
 	struct flight *f;
 
-	LIST_EACH (f, &peer->asked, struct flight, by_peer)
-		give_up(r, f);
 	LIST_EACH (m, &peer->members, struct route_member, by_peer)
 		if (!m->closing)
 			route_pool_shut(r, m);
+	while ((f = LIST_FIRST(&peer->asked, struct flight, by_peer)) != NULL)
+		give_up(r, f, now);
 	LIST_EACH (m, &peer->members, struct route_member, by_peer)
 		member_gone(r, m, now);
 }
@@ -301,8 +305,11 @@ route_run(struct route *r, int64_t now)
 		if (f->state == FLIGHT_SENT) {
 			route_flight_fail(r, f, ERR_TIMEOUT, "no answer before the deadline");
 		} else {
+			struct route_pool *p = f->pool;
+
 			route_flight_fail(r, f, f->resent ? ERR_WORKER_LOST : ERR_BUSY,
 			    "no worker had room before the deadline");
+			close_ranks(r, p, now);
 		}
 	}
 }
