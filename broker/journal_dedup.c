@@ -153,14 +153,28 @@ journal_dedup_find(struct journal_dedup *d, struct journal_rec *rec, enum journa
 	return rc;
 }
 
+void
+journal_dedup_column(const struct journal_rec *rec, uint8_t column[JOURNAL_DEDUP_DIG])
+{
+	uint32_t crc = dedup_crc(rec->id, rec->dig, rec->seq, rec->groups);
+
+	_Static_assert(sizeof rec->dig + sizeof crc == JOURNAL_DEDUP_DIG, "digest and checksum");
+	memcpy(column, rec->dig, sizeof rec->dig);
+	memcpy(column + sizeof rec->dig, &crc, sizeof crc);
+}
+
+unsigned
+journal_dedup_table(const struct journal_dedup *d, int turn)
+{
+	return turn == 0 ? table_now(d) : table_before(d);
+}
+
 static int
 add(struct journal_dedup *d, unsigned st, const struct journal_rec *rec)
 {
-	uint32_t crc = dedup_crc(rec->id, rec->dig, rec->seq, rec->groups);
-	uint8_t dig[sizeof rec->dig + sizeof crc];
+	uint8_t dig[JOURNAL_DEDUP_DIG];
 
-	memcpy(dig, rec->dig, sizeof rec->dig);
-	memcpy(dig + sizeof rec->dig, &crc, sizeof crc);
+	journal_dedup_column(rec, dig);
 	journal_db_bind_blob(&d->db, st, 1, span_of(rec->id, sizeof rec->id));
 	journal_db_bind_blob(&d->db, st, 2, span_of(dig, sizeof dig));
 	journal_db_bind_u(&d->db, st, 3, rec->seq);

@@ -6,6 +6,8 @@
 #include "broker/journal_db.h"
 #include "broker/journal_impl.h"
 
+#define JOURNAL_DEDUP_DIG 36 /* the column: the digest and what it is checked by */
+
 struct journal_dedup {
 	struct journal_db db; /* the writer's connection, our own statements */
 	/* Persistent (meta): which turn it is and since when. */
@@ -27,6 +29,10 @@ int journal_dedup_find(
 /* Whether a row is as it was written; `dig` is its column: the digest and what it is checked by. */
 bool journal_dedup_sound(const uint8_t id[16], struct span dig, uint64_t seq, uint64_t groups);
 int journal_dedup_add(struct journal_dedup *d, const struct journal_rec *rec);
+/* The number of the table in use (turn 0), or of the one before it (-1). */
+unsigned journal_dedup_table(const struct journal_dedup *d, int turn);
+/* The column of the digest for a record whose seq is set. */
+void journal_dedup_column(const struct journal_rec *rec, uint8_t column[JOURNAL_DEDUP_DIG]);
 /* Both in one step, for a record whose seq is set already; not *claimed: the id is known, and
  * nothing was done: find tells more. */
 int journal_dedup_claim(struct journal_dedup *d, struct journal_rec *rec, bool *claimed);

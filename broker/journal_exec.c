@@ -214,6 +214,15 @@ src_set(struct journal_writer *w, const struct journal_op *op)
 	return journal_db_run(&w->db, SRC_SET);
 }
 
+static void
+count_in(struct journal_writer *w, const struct journal_rec *rec)
+{
+	w->pos.head = rec->seq;
+	w->pos.kept += rec->frame.n;
+	w->pos.bytes += rec->frame.n;
+	w->pos.records++;
+}
+
 static int
 rec_store(struct journal_writer *w, const struct journal_rec *rec)
 {
@@ -229,7 +238,7 @@ rec_store(struct journal_writer *w, const struct journal_rec *rec)
 	};
 	int rc;
 
-	w->pos.head = rec->seq;
+	count_in(w, rec);
 	memcpy(row.id, rec->id, sizeof row.id);
 	journal_db_bind_u(&w->db, REC_ADD, 1, row.seq);
 	journal_db_bind_i(&w->db, REC_ADD, 2, row.at_ms);
@@ -241,9 +250,6 @@ rec_store(struct journal_writer *w, const struct journal_rec *rec)
 	journal_db_bind_blob(&w->db, REC_ADD, 8, row.frame);
 	journal_db_bind_text(&w->db, REC_ADD, 9, row.from);
 	journal_db_bind_text(&w->db, REC_ADD, 10, row.only);
-	w->pos.kept += row.frame.n;
-	w->pos.bytes += row.frame.n;
-	w->pos.records++;
 	rc = journal_db_run(&w->db, REC_ADD);
 	if (rc == SQLITE_OK && rec->retain != JOURNAL_RETAIN_NO)
 		rc = journal_last_store(w, &row, rec->retain == JOURNAL_RETAIN_CLEAR);
@@ -319,16 +325,33 @@ put_check(struct journal_writer *w, struct journal_op *op, bool *moves)
 	return SQLITE_OK;
 }
 
-/* One record with nothing beside it, as nearly all are: to know that its id is new and to note the
- * id is one step.  Not *stored: the long way. */
+bool
+journal_exec_is_lone(const struct journal_op *op)
+{
+	return op->kind == JOURNAL_PUT && op->u.put.n == 1 && op->u.put.src.p == NULL &&
+	       op->u.put.dead == 0 && !op->u.put.recs->anew &&
+	       op->u.put.recs->retain == JOURNAL_RETAIN_NO;
+}
+
+void
+journal_exec_settle(struct journal_writer *w, struct journal_op *op)
+{
+	op->err = ERR_OK;
+	op->conflict_at = -1;
+	op->u.put.recs->repeat = false;
+	count_in(w, op->u.put.recs);
+	op->head = w->pos.head;
+	op->first = w->pos.first;
+}
+
+/* To know that its id is new and to note the id is one step.  Not *stored: the long way. */
 static int
 put_lone(struct journal_writer *w, const struct journal_op *op, bool *stored)
 {
 	struct journal_rec *rec = op->u.put.recs;
 	int rc;
 
-	if (op->u.put.n != 1 || op->u.put.src.p != NULL || op->u.put.dead != 0 || rec->anew ||
-	    rec->retain != JOURNAL_RETAIN_NO)
+	if (!journal_exec_is_lone(op))
 		return SQLITE_OK;
 	rec->repeat = false;
 	rec->seq = w->pos.head + 1;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/die.h"
 #include "base/log.h"
 #include "broker/journal_crc.h"
 #include "broker/journal_exec.h"
@@ -66,6 +67,9 @@ journal_write_open(struct journal_writer *w, const char *dir)
 		rc = journal_exec_recover(w);
 	if (rc == SQLITE_OK)
 		rc = journal_dedup_init(&w->dedup, w->db.db, w->pos.gen, w->pos.since_ms);
+	w->bulk = xcalloc(1, sizeof *w->bulk);
+	if (rc == SQLITE_OK)
+		rc = journal_bulk_init(w->bulk, w->db.db);
 	if (rc != SQLITE_OK) {
 		int hopeless = journal_schema_complain(&w->db, dir, "recover");
 
@@ -104,11 +108,15 @@ journal_write_close(struct journal_writer *w, bool keep_wal)
 		    w->db.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_wal ? 1 : 0, NULL);
 	}
 	journal_dedup_fini(&w->dedup);
+	if (w->bulk != NULL)
+		journal_bulk_fini(w->bulk);
 	journal_db_forget(&w->names);
 	journal_db_forget(&w->letters);
 	journal_db_forget(&w->last);
 	journal_db_close(&w->db);
 	journal_room_close(&w->room);
+	free(w->bulk);
+	w->bulk = NULL;
 	free(w->leader);
 	w->leader = NULL;
 }
@@ -234,25 +242,70 @@ makes_room(const struct journal_op *op)
 }
 
 static int
-execute(struct journal_writer *w, struct list *ops)
+execute_one(struct journal_writer *w, struct journal_op *op)
 {
-	struct journal_op *op;
 	int rc = SQLITE_OK;
 
-	LIST_EACH (op, ops, struct journal_op, node) {
-		op->err = ERR_OK;
-		op->conflict_at = -1;
-		if (!w->room.held && !makes_room(op)) {
-			op->err = ERR_BUSY;
-		} else {
-			rc = journal_exec(w, op);
-		}
-		if (rc != SQLITE_OK)
-			return rc;
-		op->head = w->pos.head;
-		op->first = w->pos.first;
+	op->err = ERR_OK;
+	op->conflict_at = -1;
+	if (!w->room.held && !makes_room(op)) {
+		op->err = ERR_BUSY;
+	} else {
+		rc = journal_exec(w, op);
 	}
-	return SQLITE_OK;
+	op->head = w->pos.head;
+	op->first = w->pos.first;
+	return rc;
+}
+
+/* The lone PUTs from `from` on in one go, if there are some and all are new.  *many: how many there
+ * are; not *stored: they are to be executed one by one. */
+static int
+execute_many(struct journal_writer *w, const struct list *ops, struct list *from, unsigned *many,
+    bool *stored)
+{
+	struct journal_bulk *bulk = w->bulk;
+	int rc = SQLITE_OK;
+
+	journal_bulk_reset(bulk, w->pos.at_ms);
+	for (struct list *n = from; n != ops && bulk->n < JOURNAL_BULK_MOST; n = n->next) {
+		struct journal_op *op = LIST_ITEM(n, struct journal_op, node);
+
+		if (!journal_exec_is_lone(op))
+			break;
+		op->u.put.recs->seq = w->pos.head + 1 + bulk->n;
+		journal_bulk_add(bulk, op->u.put.recs);
+	}
+	*stored = false;
+	*many = bulk->n;
+	if (bulk->n >= JOURNAL_BULK_LEAST)
+		rc = journal_bulk_store(bulk, &w->dedup, stored);
+	return rc;
+}
+
+static int
+execute(struct journal_writer *w, const struct list *ops)
+{
+	unsigned many = 0;
+	bool stored = false;
+	int rc = SQLITE_OK;
+
+	for (struct list *n = ops->next; n != ops && rc == SQLITE_OK; n = n->next) {
+		struct journal_op *op = LIST_ITEM(n, struct journal_op, node);
+
+		if (many == 0 && w->room.held) {
+			rc = execute_many(w, ops, n, &many, &stored);
+			if (rc != SQLITE_OK)
+				break;
+		}
+		if (many > 0 && stored) {
+			journal_exec_settle(w, op);
+		} else {
+			rc = execute_one(w, op);
+		}
+		many -= many > 0 ? 1 : 0;
+	}
+	return rc;
 }
 
 /* All of the list in one transaction, or none of it; without the reserve only what makes room. */

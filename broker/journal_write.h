@@ -2,6 +2,7 @@
 #define BROKER_JOURNAL_WRITE_H
 /* The writer's half of the SQLite journal: a list of operations becomes one transaction.  No
  * threads in here; whoever calls does so one at a time. */
+#include "broker/journal_bulk.h"
 #include "broker/journal_db.h"
 #include "broker/journal_dedup.h"
 #include "broker/journal_impl.h"
@@ -25,6 +26,7 @@ struct journal_writer {
 	struct journal_db db;
 	struct journal_db names, letters, last; /* the same connection, other statements */
 	struct journal_dedup dedup;
+	struct journal_bulk *bulk;
 	struct journal_room room;
 	struct journal_pos pos, committed;
 	unsigned *leader; /* scratch of a PUT of several records */

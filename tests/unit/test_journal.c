@@ -242,6 +242,59 @@ test_twins(struct journal *j)
 	CHECK(journal_head(j) == 3 && count(j) == 3);
 }
 
+/* N lone ones in one flush, from id `from` on: a repeat, a conflict and twins among new ones. */
+enum { MANY = 600, KNOWN = 20, OTHER = 30, TWIN = 40 };
+
+static bool
+put_many(struct journal *j, uint64_t from, bool spoiled)
+{
+	static struct journal_rec recs[MANY];
+	static struct journal_op ops[MANY];
+	uint64_t seq = journal_head(j);
+	bool ok = true;
+
+	for (unsigned i = 0; i < MANY; i++) {
+		recs[i] = kit_rec(from + i, "new");
+		if (spoiled && (i == KNOWN || i == OTHER))
+			recs[i] = kit_rec(1, i == KNOWN ? "one" : "other");
+		if (spoiled && i == TWIN)
+			recs[i] = recs[i - 1];
+		ops[i] = kit_put(&recs[i], 1);
+		journal_submit(j, &ops[i]);
+	}
+	journal_flush(j);
+	for (unsigned i = 0; i < MANY; i++) {
+		bool old = spoiled && (i == KNOWN || i == OTHER || i == TWIN);
+
+		ok = kit_reap(j) == &ops[i] && ok;
+		ok = ops[i].err == (old && i == OTHER ? ERR_CONFLICT : ERR_OK) && ok;
+		ok = (ops[i].err != ERR_OK || recs[i].repeat == old) && ok;
+		seq += old ? 0 : 1;
+		ok = ops[i].head == seq && (old || recs[i].seq == seq) && ok;
+	}
+	return ok && (!spoiled || (recs[KNOWN].seq == 1 && recs[TWIN].seq == recs[TWIN - 1].seq));
+}
+
+static void
+test_many(struct journal *j)
+{
+	struct journal_stats st;
+
+	atomic_store(&kit_clock, KIT_T0);
+	CHECK(kit_put1(j, 1, "one", NULL) == ERR_OK);
+	CHECK(put_many(j, 1000, false));
+	CHECK(journal_head(j) == MANY + 1 && count(j) == MANY + 1);
+	CHECK(put_many(j, 2000, true));
+	CHECK(journal_head(j) == 2 * MANY - 2 && count(j) == 2 * MANY - 2);
+	/* What is known only from the window before. */
+	atomic_store(&kit_clock, KIT_T0 + 25 * 3600 * 1000);
+	CHECK(put_many(j, 3000, true));
+	CHECK(put_many(j, 4000, false));
+	journal_stats(j, &st);
+	CHECK(st.records == 4 * MANY - 5 && st.repeats == 4);
+	atomic_store(&kit_clock, KIT_T0);
+}
+
 static void
 test_window(struct journal *j)
 {
@@ -670,6 +723,7 @@ static const struct {
     {"fd", test_fd},
     {"repeat", test_repeat},
     {"batch", test_batch},
+    {"many", test_many},
     {"twins", test_twins},
     {"window", test_window},
     {"time", test_time},
