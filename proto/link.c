@@ -234,6 +234,10 @@ handle(struct link *k, struct span frame, bool inside)
 	}
 	k->heard_ms = loop_now(k->loop);
 	if (e.verb == ENV_PONG) {
+		for (unsigned i = 0; i < k->nops; i++) {
+			if (k->ops[i].pong)
+				k->ops[i].pong(k->ops[i].arg, e.id);
+		}
 		on_pong(k, &e);
 		return;
 	}

@@ -20,6 +20,8 @@ struct link_ops {
 	void (*refused)(void *arg, const char *why);
 	/* Room again after a link_send that said EAGAIN. */
 	void (*ready)(void *arg);
+	/* A PONG, also to a PING that a listener sent itself (never one with our own ids). */
+	void (*pong)(void *arg, const uint8_t id[16]);
 	void *arg;
 };
 
