@@ -30,9 +30,14 @@ static void
 on_msg(void *arg, struct worker_msg *w)
 {
 	struct taxi_sub *s = arg;
-	struct taxi_msg *m = xcalloc(1, sizeof *m);
 	struct span from = env_s(&w->head, ENV_M_FROM);
+	struct taxi_msg *m;
 
+	if (taxi_priv_key_is_refused(s->t, w)) {
+		taxi_priv_give_back(s->t, w, -1, "one before it of its key went back");
+		return;
+	}
+	m = xcalloc(1, sizeof *m);
 	m->sub = s;
 	m->w = w;
 	w->user = m;
@@ -311,7 +316,7 @@ taxi_ack(struct taxi_msg *m)
 void
 taxi_nak(struct taxi_msg *m, int64_t delay_ms, const char *reason)
 {
-	worker_nak(m->w, delay_ms, reason);
+	taxi_priv_give_back(m->sub->t, m->w, delay_ms, reason);
 	taxi_priv_msg_free(m);
 }
 

@@ -9,17 +9,16 @@
 //
 // Times are milliseconds.  What is refused rejects with BusError: its code, and whether to try again.  The bus wants a PING
 // each second from this loop, so whoever hangs looks dead: what computes for seconds belongs into a worker_thread.
-import { BusError, Link, encode, key, newId, pack } from './taxiway_link.mjs';
+import { BusError, Link, RETRY, encode, key, newId, pack } from './taxiway_link.mjs';
 
 export { BusError, newId };
 
 const PART = 256 << 10, BATCH = 1024, CREDIT = 64, TOKEN = '[A-Za-z0-9_-]+';
-const RETRY = { BUSY: 'later', DRAINING: 'later', NO_WORKERS: 'later', UPSTREAM: 'uncertain', INTERNAL: 'uncertain' };
 
 /** A delivery: of a group to be finished by ack, nak or reject, a request by reply or fail, a tail's by nothing.  `head` is
  * the bus's part of it.  `signal` aborts when its requester left or the session is over. */
 export class Message {
-	#sub; #generation; #abort = new AbortController(); #room; #roomy = () => {}; #parts = 0;
+	#sub; #generation; #abort = new AbortController(); #room; #waiting = []; #parts = 0;
 	finished = false;
 
 	constructor(sub, generation, head, { topic, id, meta, body, bad }) {
@@ -67,15 +66,21 @@ export class Message {
 	async part(body) {
 		const raw = pack(body);
 		if (raw.length > PART) throw new BusError('TOO_BIG', 'a part is at most 256 KiB');
-		while (this.#room <= 0 && !this.signal.aborted) await new Promise((roomy) => { this.#roomy = roomy; });
+		while (this.#room <= 0 && !this.signal.aborted) await new Promise((go) => { this.#waiting.push(go); });
 		if (this.signal.aborted) throw new BusError('GONE', 'the requester has left');
 		this.#room--;
 		this.#say('REP', { more: true, part: this.#parts++ }, raw, false);
 	}
 
-	_more(n) { this.#room += n; this.#roomy(); }
+	_more(n) {
+		this.#room += n;
+		for (const go of this.#waiting.splice(0)) go();
+	}
 
-	_cancel() { this.#abort.abort(new BusError('GONE', 'the requester has left')); this.#roomy(); }
+	_cancel() {
+		this.#abort.abort(new BusError('GONE', 'the requester has left'));
+		this._more(0);
+	}
 }
 
 /** `for await` gives messages, until close() or drain(); leaving the loop closes it.  `ready` is settled by the broker. */

@@ -7,7 +7,7 @@ import { Dealer } from 'zeromq';
 export const FRAME = 16 << 20, HEADER = 8 << 10, PACK = 1 << 20;
 const PING = 1000, LOST = 5000;
 const TOPIC = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){0,15}$/;
-const RETRY = { BUSY: 'later', DRAINING: 'later', NO_WORKERS: 'later', QUOTA: 'later',
+export const RETRY = { BUSY: 'later', DRAINING: 'later', NO_WORKERS: 'later', QUOTA: 'later',
 	TIMEOUT: 'uncertain', WORKER_LOST: 'uncertain', INTERNAL: 'uncertain', UPSTREAM: 'uncertain' };
 const IN = { useBigInt64: true, mapKeyConverter: (k) => (typeof k === 'object' ? JSON.stringify(k) : String(k)) };
 const OUT = { useBigInt64: true, ignoreUndefined: true };

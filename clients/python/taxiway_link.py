@@ -12,7 +12,8 @@ import zmq.auth
 FRAME, HEADER, PACK = 16 << 20, 8 << 10, 1 << 20
 PING, LOST = 1.0, 5.0
 TOPIC = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){0,15}")
-RETRY = {"BUSY": "later", "DRAINING": "later", "TIMEOUT": "uncertain", "WORKER_LOST": "uncertain", "INTERNAL": "uncertain"}
+RETRY = {**dict.fromkeys(("BUSY", "DRAINING", "NO_WORKERS", "QUOTA"), "later"),
+         **dict.fromkeys(("TIMEOUT", "WORKER_LOST", "INTERNAL", "UPSTREAM"), "uncertain")}
 
 
 class BusError(Exception):
