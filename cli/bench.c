@@ -83,24 +83,41 @@ await_up(struct bench *b)
 	return 0;
 }
 
+static bool
+is_over(const struct bench *b, int64_t begun_us)
+{
+	if (b->c->signal != 0 || b->run.fatal != 0)
+		return true;
+	return opt.count > 0 ? b->run.done >= opt.count
+			     : clock_mono_us() - begun_us >= opt.secs * 1000000;
+}
+
 /* A signal ends the measuring early; what was measured is still printed. */
-static void
+static int
 measure(struct bench *b)
 {
+	enum err fatal;
 	int64_t begun;
 
-	if (opt.count == 0)
-		cli_pause(b->c, WARM_MS);
+	b->run.measuring = opt.count > 0;
+	b->run.go = true;
 	begun = clock_mono_us();
-	b->run.measuring = true;
 	if (opt.count == 0) {
-		cli_pause(b->c, opt.secs * 1000);
-	} else {
-		while (b->run.done < opt.count && b->c->signal == 0)
-			cli_pause(b->c, STEP_MS);
+		cli_pause(b->c, WARM_MS);
+		begun = clock_mono_us();
+		b->run.measuring = true;
 	}
+	while (!is_over(b, begun))
+		cli_pause(b->c, STEP_MS);
 	b->run.measuring = false;
 	b->secs = (double)(clock_mono_us() - begun) / 1e6;
+	fatal = (enum err)b->run.fatal;
+	if (fatal == ERR_OK)
+		return 0;
+	fprintf(stderr, "taxi: %s: %s\n", err_name(fatal), err_title(fatal));
+	return fatal == ERR_NO_WORKERS || fatal == ERR_NOT_FOUND     ? CLI_NOT_FOUND
+	       : fatal == ERR_DENIED || fatal == ERR_UNAUTHENTICATED ? CLI_DENIED
+								     : CLI_FAILED;
 }
 
 static void
@@ -262,7 +279,7 @@ run(struct cli *c, int argc, char **argv)
 		code = await_up(&b);
 	}
 	if (code == 0)
-		measure(&b);
+		code = measure(&b);
 	stop(&b);
 	if (code == 0)
 		cli_is_json(c) ? print_json(&b) : print_text(&b);
@@ -283,10 +300,11 @@ const struct cli_command cli_bench = {
 	"  taxi bench pub --window 1024          stored envelopes, until their OK\n"
 	"  taxi bench req --clients 4 --workers 2  requests, and workers that answer them\n"
 	"  taxi bench sub --clients 2            published, delivered to a group, acknowledged\n"
-	"  taxi bench req --workers 0 --topic sys.stats\n\n"
+	"  taxi bench req --workers 0 --topic lab.echo   what others serve\n\n"
 	"Works on a topic of its own below bench.; the group of `sub` is removed at the end. What "
 	"was published stays in the\n"
-	"journal until it is retained no longer.  What is refused (BUSY) is tried again and "
+	"journal until it is retained no longer.  What is refused for now (BUSY) is tried again "
+	"and "
 	"counted.\n",
     .min_operands = 1,
     .max_operands = 1,

@@ -9,7 +9,7 @@
 #include "proto/worker.h"
 
 #define PENDING_MAX (512u << 20)
-#define AGAIN_MS 10 /* until what was refused is tried again */
+#define AGAIN_MS 5 /* until what was refused, or may not begin yet, is tried again */
 
 /* One of a lane's outstanding calls. */
 struct slot {
@@ -47,6 +47,14 @@ note(struct bench_lane *l, int64_t sent_us)
 		hist_add(&l->hist, us > 0 ? (uint64_t)us : 0, 1);
 }
 
+static void
+failed(struct bench_lane *l, enum err code)
+{
+	l->errors[code]++;
+	if (err_retry(code) == ERR_NEVER || code == ERR_NO_WORKERS)
+		l->run->fatal = (int)code;
+}
+
 static void done(void *arg, const struct env *e);
 
 /* False: the run has sent all it may, or the call was refused (tried again soon). */
@@ -74,8 +82,7 @@ send_one(struct bench_lane *l)
 	    client_call(l->client, &e, l->role == BENCH_REQUEST ? l->run->timeout_ms : 0, done, s);
 	if (refused == ERR_OK)
 		return true;
-	l->errors[refused]++;
-	l->run->refused++;
+	failed(l, refused);
 	l->run->left++;
 	s->next = l->idle;
 	l->idle = s;
@@ -85,7 +92,7 @@ send_one(struct bench_lane *l)
 static void
 send_all(struct bench_lane *l)
 {
-	while (send_one(l))
+	while (l->run->go && send_one(l))
 		;
 	if (l->idle != NULL && l->run->left > 0 && !l->over)
 		loop_timer(l->loop, &l->again, loop_now(l->loop) + AGAIN_MS);
@@ -109,8 +116,7 @@ done(void *arg, const struct env *e)
 		return;
 	if (e->verb == ENV_ERR) {
 		/* Refused or lost: not at full speed against a wall. */
-		l->errors[env_err_code(e)]++;
-		l->run->refused++;
+		failed(l, env_err_code(e));
 		l->run->left++;
 		loop_timer(l->loop, &l->again, loop_now(l->loop) + AGAIN_MS);
 		return;

@@ -16,10 +16,11 @@ struct bench_run {
 	unsigned window;
 	size_t size;
 	int64_t timeout_ms; /* of a request */
+	_Atomic bool go;    /* everybody is connected: send */
 	_Atomic bool measuring;
 	_Atomic int64_t left; /* how many may still be sent; INT64_MAX: no end */
 	_Atomic int64_t done; /* answered, or consumed */
-	_Atomic int64_t refused;
+	_Atomic int fatal;    /* an enum err that trying again does not mend */
 };
 
 struct bench_lane;
