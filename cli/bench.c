@@ -152,9 +152,10 @@ remove_group(struct bench *b)
 	cli_reply_fini(&r);
 	if (b->c->signal == 0)
 		b->c->signal = sig;
-	if (code != 0)
+	if (code != 0) {
 		fprintf(
 		    stderr, "taxi: the group is still there: taxi groups delete %s\n", b->group);
+	}
 	return code;
 }
 
