@@ -65,7 +65,7 @@ put_group(const struct broker *b, struct owed_group *g, struct buf *out, unsigne
 	int64_t v[POLICY_FIELDS];
 
 	group_stats(g->core, b->head, &s);
-	mp_put_map(out, 24);
+	mp_put_map(out, 25);
 	ctl_put_str(out, "group", g->name);
 	ctl_put_str(out, "pattern", g->set.pattern);
 	ctl_put_str(out, "state", state_name(g, &s));
@@ -81,6 +81,7 @@ put_group(const struct broker *b, struct owed_group *g, struct buf *out, unsigne
 	ctl_put_i(out, "oldestMs", oldest_ms(b, g, &s, pages));
 	mp_put_cstr(out, "blocked");
 	mp_put_bool(out, s.blocked);
+	ctl_put_u(out, "received", s.received);
 	ctl_put_u(out, "delivered", s.delivered);
 	ctl_put_u(out, "acked", s.acked);
 	ctl_put_u(out, "redelivered", s.redelivered);

@@ -101,6 +101,7 @@ void
 group_commit(struct group *g, uint64_t n)
 {
 	g->owed += (int64_t)n;
+	g->received += n;
 }
 
 static size_t
@@ -182,6 +183,13 @@ group_offer(struct group *g, const struct group_rec *r)
 	if (g->iknown < g->nknown && g->known[g->iknown].seq == r->seq)
 		k = &g->known[g->iknown];
 	done = (k == NULL && r->seq < g->known_high) || group_find(g, r->seq) != NULL;
+	if (!done && r->dead) {
+		g->owed--;
+		g->dead++;
+		g->dirty = true;
+		g->high = r->seq >= g->high ? r->seq + 1 : g->high;
+		done = true;
+	}
 	if (!done && !group_wants(g)) {
 		g->live = false;
 		g->read = r->seq;

@@ -27,6 +27,7 @@ struct group_rec {
 	int64_t at_ms;   /* unix ms of the commit */
 	int64_t exp_ms;  /* unix ms; 0 = never */
 	struct span key; /* order key; {NULL,0}: none */
+	bool dead;       /* a dead letter of it is stored, whatever the state says */
 	size_t bytes;    /* what it counts for */
 	void *frame;     /* the caller's */
 };
@@ -89,9 +90,14 @@ int group_restore(struct group *g, struct span state, uint64_t head);
 /* While its owed records are still being counted a state does not tell their number: it is counted
  * anew. */
 void group_counting(struct group *g, bool counting);
-/* Nothing at all is owed: whatever was counted wrong (damaged records, trimmed while counting) ends
- * here. */
-void group_settle(struct group *g);
+/* Nothing at all is owed: what is still counted as owed was not readable and is dropped.  True:
+ * there was something. */
+bool group_settle(struct group *g);
+/* A number of the caller's that is kept with the state; 0 until it is set. */
+void group_set_mark(struct group *g, uint64_t mark);
+uint64_t group_mark(const struct group *g);
+/* Nobody has anything in hand, and nobody is there who could be given something. */
+bool group_is_idle(const struct group *g);
 /* Up to which seq `owed` counts what was committed (group_restore; next - 1 for a new group). */
 uint64_t group_counted(const struct group *g);
 
@@ -155,7 +161,9 @@ struct group_stats {
 	int64_t oldest_ms; /* unix ms of the oldest that was read; 0: none was */
 	unsigned workers, closing;
 	bool blocked; /* at the limit of what it may read ahead, while a worker waits */
-	uint64_t delivered, acked, redelivered, dead, dropped, stale;
+	uint64_t received, acked, dead, dropped; /* since its creation: acked + dead + dropped +
+						    owed is what it received */
+	uint64_t delivered, redelivered, stale;  /* since the broker's start */
 };
 void group_stats(const struct group *g, uint64_t head, struct group_stats *s);
 int64_t group_owed(const struct group *g);

@@ -118,4 +118,5 @@ group_check(const struct group *g)
 	for (k = g->keys; k != NULL; k = k->hh.next)
 		check_key(k);
 	check_workers(g);
+	INVARIANT((int64_t)g->received == (int64_t)(g->acked + g->dead + g->dropped) + g->owed);
 }

@@ -97,7 +97,10 @@ struct group {
 	int64_t owed;
 	bool dirty, counting;
 	uint64_t random;
-	uint64_t delivered, acked, redelivered, dead, dropped, stale;
+	/* Kept with the state: received == acked + dead + dropped + owed, always. */
+	uint64_t received, acked, dead, dropped;
+	uint64_t mark;
+	uint64_t delivered, redelivered, stale;
 };
 
 /* group_work.c: tell whoever watches */

@@ -1,6 +1,7 @@
 /* What must survive a restart, as one msgpack array:
  *
- *	[1, clean, floor, high, owed, counted, suspect, [seq - seq before, what, …]]
+ *	[2, clean, floor, high, owed, counted, suspect, [seq - seq before, what, …],
+ *	 received, acked, dead, dropped, mark]
  *
  * `what` is fails * 2 + delivered.  Every seq <= floor is done; so is every seq < high that is not
  * in the list; all from high on is owed.  A seq <= suspect may have been delivered without our
@@ -12,7 +13,12 @@
 #include "base/die.h"
 #include "proto/mp.h"
 
-enum { STATE_VERSION = 1, STATE_ELEMENTS = 64 * 1024 * 1024 };
+enum {
+	STATE_VERSION = 2,
+	STATE_FIELDS = 13,
+	STATE_FIELDS_1 = 8,
+	STATE_ELEMENTS = 64 * 1024 * 1024
+};
 
 uint64_t
 group_floor(const struct group *g, uint64_t head)
@@ -45,7 +51,7 @@ group_encode(const struct group *g, uint64_t head, bool clean, struct buf *out)
 
 	LIST_EACH (e, &g->all, struct entry, all)
 		n += e->seq < high ? 1 : 0;
-	mp_put_array(out, 8);
+	mp_put_array(out, STATE_FIELDS);
 	mp_put_u64(out, STATE_VERSION);
 	mp_put_bool(out, clean);
 	mp_put_u64(out, floor);
@@ -61,6 +67,11 @@ group_encode(const struct group *g, uint64_t head, bool clean, struct buf *out)
 		put_pending(
 		    out, &before, g->known[i].seq, g->known[i].fails, g->known[i].delivered);
 	}
+	mp_put_u64(out, g->received);
+	mp_put_u64(out, g->acked);
+	mp_put_u64(out, g->dead);
+	mp_put_u64(out, g->dropped);
+	mp_put_u64(out, g->mark);
 }
 
 static int
@@ -85,6 +96,16 @@ read_pending(struct group *g, struct mp_r *r, uint64_t floor)
 	return 0;
 }
 
+static void
+read_totals(struct group *g, struct mp_r *r)
+{
+	g->received = mp_u64(r, INT64_MAX);
+	g->acked = mp_u64(r, INT64_MAX);
+	g->dead = mp_u64(r, INT64_MAX);
+	g->dropped = mp_u64(r, INT64_MAX);
+	g->mark = mp_u64(r, INT64_MAX);
+}
+
 int
 group_restore(struct group *g, struct span state, uint64_t head)
 {
@@ -92,6 +113,7 @@ group_restore(struct group *g, struct span state, uint64_t head)
 	struct mp_r r;
 	int64_t owed;
 	bool clean;
+	unsigned n;
 
 	if (state.n == 0) {
 		g->suspect = head;
@@ -100,7 +122,9 @@ group_restore(struct group *g, struct span state, uint64_t head)
 	if (mp_scan(state, 3, STATE_ELEMENTS) != state.n)
 		return -1;
 	mp_r_init(&r, state);
-	if (mp_array(&r) != 8 || mp_u64(&r, UINT32_MAX) != STATE_VERSION)
+	n = mp_array(&r);
+	if (mp_u64(&r, UINT32_MAX) != (n == STATE_FIELDS_1 ? 1 : STATE_VERSION) ||
+	    (n != STATE_FIELDS_1 && n != STATE_FIELDS))
 		return -1;
 	clean = mp_bool(&r);
 	floor = mp_u64(&r, INT64_MAX);
@@ -111,11 +135,18 @@ group_restore(struct group *g, struct span state, uint64_t head)
 	if (r.bad || high <= floor)
 		return -1;
 	g->high = high;
-	if (read_pending(g, &r, floor) != 0 || !mp_done(&r))
+	if (read_pending(g, &r, floor) != 0)
+		return -1;
+	if (n == STATE_FIELDS)
+		read_totals(g, &r);
+	if (!mp_done(&r))
 		return -1;
 	g->known_high = high;
 	g->read = floor + 1;
 	g->owed = owed >= 0 ? owed : (int64_t)g->nknown;
+	/* So it is in a state of ours, but for one that was being counted, or was written before
+	 * there were totals. */
+	g->received = g->acked + g->dead + g->dropped + (uint64_t)g->owed;
 	g->counted = owed >= 0 ? counted : high - 1;
 	g->suspect = clean ? suspect : head;
 	return 0;
@@ -127,11 +158,37 @@ group_counting(struct group *g, bool counting)
 	g->counting = counting;
 }
 
-void
+bool
 group_settle(struct group *g)
 {
-	if (HASH_COUNT(g->entries) == 0 && g->iknown == g->nknown)
-		g->owed = 0;
+	if (HASH_COUNT(g->entries) > 0 || g->iknown < g->nknown || g->owed == 0)
+		return false;
+	if (g->owed > 0) {
+		g->dropped += (uint64_t)g->owed;
+	} else {
+		g->received += (uint64_t)-g->owed;
+	}
+	g->owed = 0;
+	g->dirty = true;
+	return true;
+}
+
+void
+group_set_mark(struct group *g, uint64_t mark)
+{
+	g->mark = mark;
+}
+
+uint64_t
+group_mark(const struct group *g)
+{
+	return g->mark;
+}
+
+bool
+group_is_idle(const struct group *g)
+{
+	return g->workers == 0 && g->nclosing == 0 && g->count[ENTRY_FLIGHT] == 0;
 }
 
 uint64_t
@@ -180,6 +237,7 @@ group_stats(const struct group *g, uint64_t head, struct group_stats *s)
 	    .blocked = !g->conf.paused && !list_empty(&g->open) && g->count[ENTRY_READY] == 0 &&
 		       (n >= GROUP_AHEAD_RECORDS || g->ahead_bytes >= GROUP_AHEAD_BYTES),
 	    .delivered = g->delivered,
+	    .received = g->received,
 	    .acked = g->acked,
 	    .redelivered = g->redelivered,
 	    .dead = g->dead,

@@ -98,6 +98,7 @@ groups_remove(struct owed_group *g)
 	loop_timer_clear(b->loop, &g->timer);
 	HASH_DEL(b->groups.all, g);
 	group_free(g->core);
+	free(g->dead);
 	free(g);
 }
 
@@ -140,7 +141,9 @@ groups_open(struct broker *b)
 	list_init(&b->groups.busy);
 	list_init(&b->groups.unsaved);
 	list_init(&b->groups.dead_again);
-	return journal_groups(b->journal, on_recovered, b);
+	if (journal_groups(b->journal, on_recovered, b) != 0)
+		return -1;
+	return groups_dead_open(b);
 }
 
 void
@@ -209,6 +212,7 @@ take_in(struct owed_group *g, struct peer *p, const struct join *j)
 	registry_describe(&b->reg, s, span_of(j->desc, j->ndesc));
 	answer_next(b, p, j->id, g);
 	group_join(g->core, p->session, j->credit, (size_t)j->bytes, s);
+	groups_save_unseal(g);
 	g->idle_since_ms = 0;
 	g->idle_warned = false;
 	resume_idle(g);
@@ -295,6 +299,7 @@ on_created(struct broker *b, struct job *j)
 	}
 	log_info("group_created", LOG_S("group", g->name), LOG_S("pattern", g->set.pattern),
 	    LOG_U("next", next));
+	groups_save_soon(g); /* with it, nothing older need be looked at after a restart */
 	take_all_in(g);
 	create_free(c);
 }

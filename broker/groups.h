@@ -44,6 +44,11 @@ struct owed_group {
 	struct list unsaved; /* groups->unsaved: its state is to be written */
 	struct timer timer;  /* group_next */
 	bool deleting, saving;
+	bool sealed;    /* the state last submitted says that nobody has anything in hand */
+	bool unsealing; /* until another one is on disk nothing is handed out */
+	uint64_t
+	    *dead; /* seqs whose letters are newer than the state that was recovered, ascending */
+	size_t ndead;
 	uint64_t from;        /* every seq >= from is owed, or was */
 	uint64_t saved_head;  /* head of the state last submitted */
 	uint64_t saved_floor; /* floor on disk: what retention goes by */
@@ -65,6 +70,7 @@ struct groups {
 	unsigned counting, pages; /* pages: that may still be read this turn */
 	bool may_refuse;          /* some group may tell publishers BUSY */
 	uint64_t dead_retries;
+	uint64_t dead_no;       /* highest number of a letter that was reaped */
 	struct list dead_again; /* dead letters the disk had no room for */
 };
 

@@ -131,6 +131,18 @@ pause_it(struct owed_group *g, enum group_pause why)
 	groups_set(g->b, g, &set, NULL, NULL);
 }
 
+/* Records that were owed could not be read: they will never come. */
+static void
+settle(struct owed_group *g, int64_t owed)
+{
+	if (!group_settle(g->core))
+		return;
+	log_error("owed_unreadable", LOG_S("group", g->name), LOG_I("owed", owed));
+	if (owed > 0)
+		g->b->drops[DROP_GROUP_DROPPED] += (uint64_t)owed;
+	groups_save_soon(g);
+}
+
 static void
 watch_over(struct owed_group *g)
 {
@@ -140,7 +152,7 @@ watch_over(struct owed_group *g)
 
 	group_stats(g->core, b->head, &s);
 	if (s.owed != 0 && s.floor == b->head && g->count_at == g->count_to)
-		group_settle(g->core);
+		settle(g, s.owed);
 	if (g->set.max_owed > 0 && s.owed > g->set.max_owed && !g->set.refuses) {
 		pause_it(g, GROUP_PAUSED_OWED);
 	} else if (g->set.idle_ms > 0 && idle > g->set.idle_ms) {

@@ -60,6 +60,8 @@ on_buried(struct broker *b, struct job *j)
 
 	u->pending--;
 	u->buried |= j->op.err == ERR_OK;
+	if (j->op.err == ERR_OK && j->op.u.dead.no > b->groups.dead_no)
+		b->groups.dead_no = j->op.u.dead.no;
 	look(b, u);
 }
 
@@ -233,4 +235,66 @@ groups_dead_free(struct broker *b)
 
 	LIST_EACH (u, &b->groups.dead_again, struct burial, node)
 		burial_free(u);
+}
+
+/* ---- letters newer than their group's state ---- */
+
+struct newer {
+	struct broker *b;
+	uint64_t after;
+};
+
+static bool
+on_letter(void *arg, const struct journal_dead *d)
+{
+	struct broker *b = ((const struct newer *)arg)->b;
+	struct owed_group *g = groups_find(b, d->group);
+
+	if (d->no > b->groups.dead_no)
+		b->groups.dead_no = d->no;
+	if (g == NULL || d->no <= group_mark(g->core))
+		return true;
+	g->dead = xrealloc(g->dead, (g->ndead + 1) * sizeof(*g->dead));
+	g->dead[g->ndead++] = d->seq;
+	return true;
+}
+
+static int
+by_seq(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y ? 1 : 0;
+}
+
+/* A crash may have come between a letter and the state that says that its envelope is done: it is
+ * not to die twice. */
+int
+groups_dead_open(struct broker *b)
+{
+	struct newer n = {b, UINT64_MAX};
+	struct owed_group *g;
+	int err = 0;
+
+	for (g = b->groups.all; g != NULL; g = g->hh.next) {
+		uint64_t mark = group_mark(g->core);
+
+		if (group_counted(g->core) >= g->from && mark < n.after)
+			n.after = mark;
+		if (mark > b->groups.dead_no)
+			b->groups.dead_no = mark;
+	}
+	if (n.after != UINT64_MAX)
+		err = journal_dead_each(b->journal, (struct span){NULL, 0}, n.after, on_letter, &n);
+	for (g = b->groups.all; g != NULL; g = g->hh.next) {
+		if (g->ndead > 1)
+			qsort(g->dead, g->ndead, sizeof(*g->dead), by_seq);
+	}
+	return err;
+}
+
+bool
+groups_dead_has(const struct owed_group *g, uint64_t seq)
+{
+	return g->ndead > 0 && bsearch(&seq, g->dead, g->ndead, sizeof(*g->dead), by_seq) != NULL;
 }

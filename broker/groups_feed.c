@@ -79,6 +79,7 @@ offer(struct owed_group *g, struct rec *r)
 	    .at_ms = r->at_ms,
 	    .exp_ms = r->exp_ms,
 	    .key = r->key,
+	    .dead = groups_dead_has(g, r->seq),
 	    .bytes = r->n,
 	    .frame = r};
 
@@ -254,6 +255,8 @@ run(struct owed_group *g)
 	int64_t now = broker_now(b), real = clock_real_ms(), next;
 	bool starved = b->groups.pages == 0;
 
+	if (g->unsealing)
+		return;
 	group_run(g->core, now, real);
 	if (!group_is_live(g->core) && group_wants(g->core)) {
 		catch_up(g);

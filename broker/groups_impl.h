@@ -20,12 +20,17 @@ void groups_feed_count(struct owed_group *g, uint64_t from, uint64_t to);
 
 /* groups_save.c */
 void groups_save_soon(struct owed_group *g);
+/* Somebody is there again: before anything is handed out, a state that does not deny it is on disk.
+ */
+void groups_save_unseal(struct owed_group *g);
 void groups_save_turn(struct broker *b);
 void groups_save_tick(struct broker *b);
 
 /* groups_dead.c */
 void groups_dead_save(void *arg, const struct group_item *it, struct span reason);
 void groups_dead_tick(struct broker *b); /* what the disk had no room for */
+int groups_dead_open(struct broker *b);  /* after the groups; 0, or -1 (logged) */
+bool groups_dead_has(const struct owed_group *g, uint64_t seq);
 void groups_dead_free(struct broker *b);
 
 /* groups_settings.c */

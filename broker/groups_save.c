@@ -15,6 +15,7 @@ struct save {
 	struct job job;
 	struct buf blob;
 	uint64_t floor;
+	bool sealed;
 	char name[LIMIT_GROUP + 1];
 };
 
@@ -26,6 +27,10 @@ on_saved(struct broker *b, struct job *j)
 
 	if (g != NULL) {
 		g->saving = false;
+		if (g->unsealing && !s->sealed) {
+			g->unsealing = false;
+			groups_busy(g);
+		}
 		if (j->op.err == ERR_OK) {
 			g->saved_floor = s->floor;
 		} else if (j->op.err == ERR_BUSY) {
@@ -45,7 +50,9 @@ save(struct owed_group *g, bool clean)
 	list_remove(&g->unsaved);
 	group_take_dirty(g->core);
 	buf_init(&s->blob, STATE_MAX);
-	group_encode(g->core, b->head, clean, &s->blob);
+	group_set_mark(g->core, b->groups.dead_no);
+	s->sealed = g->sealed = clean || group_is_idle(g->core);
+	group_encode(g->core, b->head, s->sealed, &s->blob);
 	INVARIANT(!s->blob.failed);
 	memcpy(s->name, g->name, sizeof(s->name));
 	s->floor = group_floor(g->core, b->head);
@@ -74,6 +81,15 @@ groups_save_soon(struct owed_group *g)
 {
 	if (list_empty(&g->unsaved))
 		list_push_back(&g->b->groups.unsaved, &g->unsaved);
+}
+
+void
+groups_save_unseal(struct owed_group *g)
+{
+	if (!g->sealed)
+		return;
+	g->unsealing = true;
+	save(g, false);
 }
 
 void

@@ -11,6 +11,8 @@ after_leave(struct owed_group *g)
 	group_stats(g->core, g->b->head, &st);
 	if (st.workers == 0 && g->idle_since_ms == 0)
 		g->idle_since_ms = broker_now(g->b);
+	if (!g->sealed && group_is_idle(g->core))
+		groups_save_soon(g); /* a crash from here on leaves no doubt who saw what */
 	groups_busy(g);
 	broker_changed(g->b, true, true);
 }

@@ -127,7 +127,7 @@ def test_what_was_put_again_survives_a_crash_for_its_group_alone(bus, house):
     house.broker()
     fresh = house.bus()
     g, h = settled(fresh, "g", owed=2), settled(fresh, "h", owed=0)
-    assert g["dead"] >= 0 and h["owed"] == 0
+    assert (g["received"], h["received"]) == (3, 1)
     w.sub("t.>", group="g")
     got = [w.recv() for _ in range(2)]
     assert [d.body for d in got] == [1, 1]
@@ -423,3 +423,144 @@ def test_drain_takes_nothing_new_and_finishes_the_rest(bus, house):
     assert call(bus, "sys.drain", on=False)["draining"] is False
     bus.pub("t.x", 3)
     assert w.recv().body == 3
+
+
+# --- the balance --------------------------------------------------------------------------------------------------
+def balanced(bus, name, received, **want):
+    """Everything a group ever received is acked, dead, dropped or still owed; and it received what was published."""
+    g = group(bus, name)
+    assert g["received"] == g["acked"] + g["dead"] + g["dropped"] + g["owed"] == received, g
+    for k, v in want.items():
+        assert g[k] == v, (k, g)
+    return g
+
+
+def test_the_balance_holds_through_everything(house):
+    house.broker("--retain-ms", "0")
+    bus, w = house.bus(), house.bus()
+    w.sub("t.>", group="g", tries=2, credit=5)
+    for n in range(10):
+        bus.pub("t.x", n, key="k" if n < 4 else "")
+    bus.pub("u.x", "not owed")
+    got = [w.recv() for _ in range(5)]
+    w.ack(got[0])
+    w.nak(got[1], 0)
+    w.reject(got[4])
+    letters(bus, 1)
+    balanced(bus, "g", 10)
+    while group(bus, "g")["acked"] < 9:
+        w.pump(0.02)
+        for d in w.deliveries:
+            w.ack(d)
+        w.deliveries = []
+    balanced(bus, "g", 10, acked=9, dead=1, owed=0)
+    # expiry
+    bus.pub("t.x", 10, exp=1)
+    no = letters(bus, 2)[1]["dead"]
+    settled(bus, "g", w, owed=0)
+    balanced(bus, "g", 11, dead=2)
+    # retry, replay
+    call(bus, "sys.dead.retry", dead=no)
+    w.ack(w.recv())
+    settled(bus, "g", w, owed=0)
+    balanced(bus, "g", 12, acked=10)
+    # a crash with some in hand, some behind
+    for n in range(20):
+        bus.pub("t.y", n)
+    w.ack(w.recv())
+    balanced(bus, "g", 32)
+    house.the_broker.kill9()
+    house.broker("--retain-ms", "0")
+    bus = house.bus()
+    wait_for(lambda: group(bus, "g")["received"] == 32, 20, "the count")
+    balanced(bus, "g", 32)
+    w.sub("t.>", group="g", tries=2, credit=5)
+    while group(bus, "g")["owed"]:
+        w.ack(w.recv())
+        w.pump()
+    balanced(bus, "g", 32, dead=2, acked=30)
+    # replay
+    bus.pub("t.z", 1)
+    first = group(bus, "g")["floor"]
+    w.ack(w.recv())
+    # clean restart
+    settled(bus, "g", w, owed=0)
+    assert house.the_broker.stop() == 0
+    house.broker("--retain-ms", "0")
+    bus = house.bus()
+    balanced(bus, "g", 33, acked=31, dead=2, dropped=0)
+    w.close()
+    # paused: what goes is counted
+    call(bus, "sys.groups.set", group="g", paused=True)
+    for n in range(7):
+        bus.pub("t.x", n)
+    settled(bus, "g", dropped=7)
+    balanced(bus, "g", 40, owed=0, dropped=7)
+    call(bus, "sys.groups.set", group="g", paused=False)
+    bus.pub("t.x", 7)
+    balanced(bus, "g", 41, owed=1)
+    call(bus, "sys.groups.delete", group="g")
+    assert refused(call, bus, "sys.groups", group="g").code == "NOT_FOUND"
+    assert first > 0
+
+
+def test_a_replay_is_received_again(bus, house):
+    w = house.bus()
+    w.sub("t.>", group="g")
+    for n in range(3):
+        bus.pub("t.x", n)
+        w.ack(w.recv())
+    assert call(bus, "sys.replay", group="g", **{"from": "all"})["replayed"] == 3
+    balanced(bus, "g", 6)
+    for _ in range(3):
+        w.ack(w.recv())
+    settled(bus, "g", w, owed=0)
+    balanced(bus, "g", 6, acked=6)
+
+
+def test_nobody_dies_twice(bus, house):
+    """A crash right after a letter was written, before the state that says so."""
+    for n in range(6):
+        w = house.bus()
+        w.sub("t.>", group="g", tries=1)
+        bus.pub("t.x", n)
+        w.reject(w.recv())
+        letters(bus, n + 1)
+        house.the_broker.kill9()
+        house.broker()
+        bus = house.bus()
+        w.close()
+    w = house.bus()
+    w.sub("t.>", group="g", tries=1)
+    bus.pub("t.x", "end")
+    assert w.recv().body == "end"
+    assert [i["seq"] for i in call(bus, "sys.dead.ls")["items"]] == sorted({i["seq"] for i in call(bus, "sys.dead.ls")["items"]})
+    balanced(bus, "g", 7, dead=6, owed=1)
+
+
+def test_a_crash_marks_only_what_somebody_may_have_seen(bus, house):
+    w = house.bus()
+    w.sub("t.>", group="g", credit=2)
+    bus.pub("t.x", 0)
+    w.ack(w.recv())
+    w.call("BYE", "")
+    w.subs.clear()
+    settled(bus, "g", w, owed=0, workers=0)
+    at = time.monotonic()
+    wait_for(lambda: time.monotonic() > at + 0.3, 5, "its state, which nobody waits for")
+    for n in range(1, 50):
+        bus.pub("t.x", n)
+    house.the_broker.kill9()
+    house.broker()
+    bus = house.bus()
+    w = house.bus()
+    w.sub("t.>", group="g", credit=4)
+    got = [w.recv() for _ in range(4)]
+    assert [(d.body, d.head.get("again")) for d in got] == [(n, None) for n in range(1, 5)], "nobody was there to see them"
+    house.the_broker.kill9()
+    house.broker()
+    bus = house.bus()
+    w = house.bus()
+    w.sub("t.>", group="g", credit=4)
+    got = [w.recv() for _ in range(4)]
+    assert all(d.head.get("again") for d in got)
