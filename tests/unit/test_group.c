@@ -759,54 +759,6 @@ states_that_are_none_are_refused(void)
 	buf_fini(&w.state);
 }
 
-static void
-totals_are_kept_and_old_states_have_none(void)
-{
-	static const uint8_t old[] = {0x98, 1, 0xc3, 0, 3, 2, 5, 0, 0x92, 1, 0};
-	struct group_stats st;
-
-	begin();
-	put(5, 0);
-	come(0, 5);
-	go();
-	done(1);
-	done(2);
-	save(&w, true);
-	group_free(w.g);
-	w.g = make(&w, 1);
-	CHECK(group_restore(w.g, buf_span(&w.state), w.head) == 0);
-	group_stats(w.g, w.head, &st);
-	CHECK(st.received == 5 && st.acked == 2 && st.owed == 3);
-	group_free(w.g);
-	w.g = make(&w, 1);
-	CHECK(group_restore(w.g, span_of(old, sizeof old), 5) == 0);
-	group_stats(w.g, 5, &st);
-	CHECK(st.received == 2 && st.acked == 0 && st.owed == 2);
-	w.r[3].holder = w.r[4].holder = w.r[5].holder = 0;
-	end();
-}
-
-static void
-whose_letter_is_stored_is_dead(void)
-{
-	struct group_stats st;
-	struct group_rec r = {.seq = 1, .dead = true, .frame = &w.r[1]};
-
-	begin();
-	w.head = 1;
-	w.r[1] = (struct rec){.matches = true, .bytes = 10, .refs = 1};
-	group_commit(w.g, 1);
-	CHECK(group_offer(w.g, &r));
-	group_stats(w.g, 1, &st);
-	CHECK(st.dead == 1 && st.owed == 0 && st.received == 1 && w.r[1].refs == 0);
-	group_commit(w.g, 2); /* two that nobody can read */
-	group_seen(w.g, 4, true);
-	CHECK(group_settle(w.g) && !group_settle(w.g));
-	group_stats(w.g, 3, &st);
-	CHECK(st.dropped == 2 && st.owed == 0 && st.received == 3);
-	end();
-}
-
 int
 main(int argc, char **argv)
 {
@@ -823,8 +775,6 @@ main(int argc, char **argv)
 	what_was_not_counted_is_counted_again();
 	an_idle_group_holds_no_frames();
 	states_that_are_none_are_refused();
-	totals_are_kept_and_old_states_have_none();
-	whose_letter_is_stored_is_dead();
 	for (uint64_t s = from; s <= to && ok; s++)
 		ok = run_seed(s);
 	CHECK(ok);
