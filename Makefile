@@ -254,7 +254,7 @@ install: all clientlibs
 	install -m 755 $(O)/lib/libtaxiway.so.$(SOVER) $(to)/lib/libtaxiway.so.$(VERSION)
 	ln -sf libtaxiway.so.$(VERSION) $(to)/lib/libtaxiway.so.$(SOVER)
 	ln -sf libtaxiway.so.$(SOVER) $(to)/lib/libtaxiway.so
-	sed 's|@prefix@|$(PREFIX)|; s|@version@|$(VERSION)|; s|@requires@|$(PKGS)|' $(CLIENTC)/taxiway.pc.in >$(to)/lib/pkgconfig/taxiway.pc
+	sed 's|@prefix@|$(PREFIX)|; s|@version@|$(VERSION)|; s|@libs@|$(LIBS)|' $(CLIENTC)/taxiway.pc.in >$(to)/lib/pkgconfig/taxiway.pc
 	cp examples/* clients/python/taxiway.py clients/node/taxiway.mjs proto/PROTOCOL.md $(to)/share/doc/taxiway/examples
 	$(if $(wildcard docs/taxi.1),install -D -m 644 docs/taxi.1 $(to)/share/man/man1/taxi.1)
 	if $(O)/bin/taxi completion bash >$(O)/taxi.bash 2>/dev/null; then \

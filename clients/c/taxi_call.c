@@ -59,7 +59,7 @@ taxi_version(void)
 
 /* ---- Answers ---- */
 struct taxi_answer
-taxi_priv_answer(const struct env *e)
+priv_answer(const struct env *e)
 {
 	struct taxi_answer a = {.env = *e};
 
@@ -68,7 +68,7 @@ taxi_priv_answer(const struct env *e)
 }
 
 void
-taxi_priv_answer_fini(struct taxi_answer *a)
+priv_answer_fini(struct taxi_answer *a)
 {
 	free(a->frame);
 	free(a->text);
@@ -101,7 +101,7 @@ taxi_answer_free(struct taxi_answer *a)
 {
 	if (a == NULL)
 		return;
-	taxi_priv_answer_fini(a);
+	priv_answer_fini(a);
 	free(a);
 }
 
@@ -184,16 +184,16 @@ static void
 on_part(void *arg, const struct env *e)
 {
 	struct pending *p = arg;
-	struct taxi_answer a = taxi_priv_answer(e);
+	struct taxi_answer a = priv_answer(e);
 	struct taxi *t = p->t;
 	bool hold = p->hold;
 	uint8_t id[16];
 
 	memcpy(id, e->id, 16);
-	taxi_priv_enter(t);
+	priv_enter(t);
 	p->part(p->part_arg, &a);
-	taxi_priv_leave(t);
-	taxi_priv_answer_fini(&a);
+	priv_leave(t);
+	priv_answer_fini(&a);
 	if (!hold)
 		client_more(t->client, id, 1); /* nothing when the callback cancelled it */
 }
@@ -202,12 +202,12 @@ static void
 on_done(void *arg, const struct env *e)
 {
 	struct pending *p = arg;
-	struct taxi_answer a = taxi_priv_answer(e);
+	struct taxi_answer a = priv_answer(e);
 
-	taxi_priv_enter(p->t);
+	priv_enter(p->t);
 	p->done(p->arg, &a);
-	taxi_priv_leave(p->t);
-	taxi_priv_answer_fini(&a);
+	priv_leave(p->t);
+	priv_answer_fini(&a);
 	free(p);
 }
 
@@ -246,7 +246,7 @@ wait_for(struct waiting *w, enum taxi_code accepted, struct taxi_answer **answer
 {
 	if (accepted != TAXI_OK)
 		return accepted;
-	(void)taxi_priv_block(w->t, &w->done, 0);
+	(void)priv_block(w->t, &w->done, 0);
 	if (answer)
 		*answer = w->answer;
 	return w->code;
@@ -261,7 +261,7 @@ may_block(const struct taxi *t, struct taxi_answer **answer)
 }
 
 bool
-taxi_priv_body(struct buf *b, const char *json, const void *body, size_t n, struct span *out)
+priv_body(struct buf *b, const char *json, const void *body, size_t n, struct span *out)
 {
 	*out = body ? span_of(body, n) : (struct span){NULL, 0};
 	if (json == NULL)
@@ -295,7 +295,7 @@ fill_pub(const struct taxi_pub *p, struct env *e, struct buf *b)
 	set_cursor(e, p->src, span_of(p->cur, p->cur_n), span_of(p->was, p->was_n));
 	if (p->because)
 		worker_inherit(p->because->w, e);
-	return taxi_priv_body(b, p->json, p->body, p->body_n, &e->body) ? TAXI_OK : TAXI_INVALID;
+	return priv_body(b, p->json, p->body, p->body_n, &e->body) ? TAXI_OK : TAXI_INVALID;
 }
 
 enum taxi_code
@@ -395,7 +395,7 @@ request(struct taxi *t, const struct taxi_req *r, const struct pending *how, uin
 	if (r->because)
 		worker_inherit(r->because->w, &e);
 	buf_init(&b, LIMIT_FRAME);
-	if (taxi_priv_body(&b, r->json, r->body, r->body_n, &e.body))
+	if (priv_body(&b, r->json, r->body, r->body_n, &e.body))
 		code = call(t, &e, r->ttl_ms, how);
 	buf_fini(&b);
 	if (id)

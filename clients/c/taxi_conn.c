@@ -22,7 +22,7 @@ struct taxi_watch {
 };
 
 void
-taxi_priv_enter(struct taxi *t)
+priv_enter(struct taxi *t)
 {
 	t->depth++;
 	if (t->polling)
@@ -30,7 +30,7 @@ taxi_priv_enter(struct taxi *t)
 }
 
 void
-taxi_priv_leave(struct taxi *t)
+priv_leave(struct taxi *t)
 {
 	t->depth--;
 }
@@ -73,7 +73,7 @@ run_until(struct taxi *t, int64_t timeout_ms)
 }
 
 bool
-taxi_priv_block(struct taxi *t, const bool *done, int64_t timeout_ms)
+priv_block(struct taxi *t, const bool *done, int64_t timeout_ms)
 {
 	int64_t until = timeout_ms > 0 ? clock_mono_ms() + timeout_ms : INT64_MAX;
 
@@ -155,8 +155,8 @@ taxi_open(const struct taxi_options *o)
 	t->link = link_new(t->loop, bus);
 	t->client = client_new(t->link, o->max_pending ? o->max_pending : MAX_PENDING);
 	t->worker = worker_new(t->client);
-	worker_on_change(t->worker, taxi_priv_states, t);
-	taxi_priv_keys_init(t);
+	worker_on_change(t->worker, priv_states, t);
+	priv_keys_init(t);
 	describe(t);
 	return t;
 }
@@ -171,10 +171,10 @@ taxi_close(struct taxi *t)
 	client_end(t->client);
 	worker_free(t->worker);
 	client_free(t->client);
-	taxi_priv_keys_fini(t);
+	priv_keys_fini(t);
 	link_free(t->link);
 	while ((n = list_pop(&t->hand)) != NULL)
-		taxi_priv_msg_free(LIST_ITEM(n, struct taxi_msg, node));
+		priv_msg_free(LIST_ITEM(n, struct taxi_msg, node));
 	while ((n = list_pop(&t->subs)) != NULL)
 		free(LIST_ITEM(n, struct taxi_sub, node));
 	loop_free(t->loop);
@@ -226,9 +226,9 @@ on_fd(void *arg, short revents)
 	struct taxi *t = w->t;
 
 	(void)revents;
-	taxi_priv_enter(t);
+	priv_enter(t);
 	w->fn(w->arg);
-	taxi_priv_leave(t);
+	priv_leave(t);
 }
 
 struct taxi_watch *

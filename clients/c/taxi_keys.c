@@ -66,14 +66,14 @@ on_down(void *arg)
 }
 
 void
-taxi_priv_keys_init(struct taxi *t)
+priv_keys_init(struct taxi *t)
 {
 	list_init(&t->refused);
 	link_listen(t->link, &(struct link_ops){.down = on_down, .pong = on_pong, .arg = t});
 }
 
 void
-taxi_priv_keys_fini(struct taxi *t)
+priv_keys_fini(struct taxi *t)
 {
 	on_down(t);
 	link_unlisten(t->link, t);
@@ -113,7 +113,7 @@ ping(struct taxi *t, struct refused *r)
 }
 
 void
-taxi_priv_give_back(struct taxi *t, struct worker_msg *w, int64_t delay_ms, const char *reason)
+priv_give_back(struct taxi *t, struct worker_msg *w, int64_t delay_ms, const char *reason)
 {
 	struct refused *r = add(t, w);
 
@@ -123,7 +123,7 @@ taxi_priv_give_back(struct taxi *t, struct worker_msg *w, int64_t delay_ms, cons
 }
 
 bool
-taxi_priv_key_is_refused(struct taxi *t, const struct worker_msg *w)
+priv_key_is_refused(struct taxi *t, const struct worker_msg *w)
 {
 	return find(t, w) != NULL;
 }

@@ -49,29 +49,28 @@ struct taxi_msg {
 
 /* taxi_conn.c */
 /* Around a callback of the user's: taxi_poll has seen something happen. */
-void taxi_priv_enter(struct taxi *t);
-void taxi_priv_leave(struct taxi *t);
+void priv_enter(struct taxi *t);
+void priv_leave(struct taxi *t);
 /* Runs the loop until *done, at most timeout_ms (<= 0: no bound).  False: time is up. */
-bool taxi_priv_block(struct taxi *t, const bool *done, int64_t timeout_ms);
+bool priv_block(struct taxi *t, const bool *done, int64_t timeout_ms);
 
 /* taxi_call.c */
-struct taxi_answer taxi_priv_answer(const struct env *e);
-void taxi_priv_answer_fini(struct taxi_answer *a);
+struct taxi_answer priv_answer(const struct env *e);
+void priv_answer_fini(struct taxi_answer *a);
 /* Body of a pub, request or reply in b or borrowed; false: json is none. */
-bool taxi_priv_body(struct buf *b, const char *json, const void *body, size_t n, struct span *out);
+bool priv_body(struct buf *b, const char *json, const void *body, size_t n, struct span *out);
 
 /* taxi_sub.c */
-void taxi_priv_states(void *arg); /* tells subscriptions that became live, or ceased to be */
-void taxi_priv_sub_free(struct taxi_sub *s);
-void taxi_priv_msg_free(struct taxi_msg *m);
+void priv_states(void *arg); /* tells subscriptions that became live, or ceased to be */
+void priv_sub_free(struct taxi_sub *s);
+void priv_msg_free(struct taxi_msg *m);
 
 /* taxi_keys.c */
-void taxi_priv_keys_init(struct taxi *t);
+void priv_keys_init(struct taxi *t);
 /* Was a delivery of this key given back, and may later ones still be on their way? */
-bool taxi_priv_key_is_refused(struct taxi *t, const struct worker_msg *w);
+bool priv_key_is_refused(struct taxi *t, const struct worker_msg *w);
 /* worker_nak; later ones of its key are refused until the broker has surely read it. */
-void taxi_priv_give_back(
-    struct taxi *t, struct worker_msg *w, int64_t delay_ms, const char *reason);
-void taxi_priv_keys_fini(struct taxi *t);
+void priv_give_back(struct taxi *t, struct worker_msg *w, int64_t delay_ms, const char *reason);
+void priv_keys_fini(struct taxi *t);
 
 #endif

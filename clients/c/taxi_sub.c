@@ -21,9 +21,9 @@ run(struct taxi_sub *s, taxi_msg_fn *fn, struct taxi_msg *m)
 
 	if (fn == NULL)
 		return;
-	taxi_priv_enter(t);
+	priv_enter(t);
 	fn(s->o.arg, m);
-	taxi_priv_leave(t);
+	priv_leave(t);
 }
 
 static void
@@ -33,8 +33,8 @@ on_msg(void *arg, struct worker_msg *w)
 	struct span from = env_s(&w->head, ENV_M_FROM);
 	struct taxi_msg *m;
 
-	if (taxi_priv_key_is_refused(s->t, w)) {
-		taxi_priv_give_back(s->t, w, -1, "one before it of its key went back");
+	if (priv_key_is_refused(s->t, w)) {
+		priv_give_back(s->t, w, -1, "one before it of its key went back");
 		return;
 	}
 	m = xcalloc(1, sizeof *m);
@@ -81,24 +81,24 @@ tell(struct taxi_sub *s, bool live, const struct taxi_answer *why)
 		loop_stop(t->loop);
 	if (s->o.state == NULL)
 		return;
-	taxi_priv_enter(t);
+	priv_enter(t);
 	s->o.state(s->o.arg, live, why);
-	taxi_priv_leave(t);
+	priv_leave(t);
 }
 
 static void
 on_refused(void *arg, const struct env *e)
 {
 	struct taxi_sub *s = arg;
-	struct taxi_answer a = taxi_priv_answer(e);
+	struct taxi_answer a = priv_answer(e);
 
 	s->refused = taxi_answer_code(&a);
 	tell(s, false, &a);
-	taxi_priv_answer_fini(&a);
+	priv_answer_fini(&a);
 }
 
 void
-taxi_priv_states(void *arg)
+priv_states(void *arg)
 {
 	struct taxi *t = arg;
 	struct taxi_sub *s;
@@ -146,7 +146,7 @@ taxi_subscribe(struct taxi *t, const struct taxi_sub_options *o)
 	if (!are_right(o))
 		return NULL;
 	buf_init(&desc, LIMIT_DESC);
-	if (!taxi_priv_body(&desc, o->describe, NULL, 0, &spec.desc)) {
+	if (!priv_body(&desc, o->describe, NULL, 0, &spec.desc)) {
 		log_error("bad_option", LOG_S("option", "describe"), LOG_S("value", o->describe),
 		    LOG_S("expected", "a JSON object of at most 256 KiB"));
 		buf_fini(&desc);
@@ -168,7 +168,7 @@ taxi_subscribe(struct taxi *t, const struct taxi_sub_options *o)
 
 /* What is in hand still names it. */
 void
-taxi_priv_sub_free(struct taxi_sub *s)
+priv_sub_free(struct taxi_sub *s)
 {
 	if (!s->gone || s->in_hand > 0)
 		return;
@@ -184,7 +184,7 @@ taxi_unsubscribe(struct taxi_sub *s)
 	s->gone = true;
 	worker_unsub(s->ws);
 	s->ws = NULL;
-	taxi_priv_sub_free(s);
+	priv_sub_free(s);
 }
 
 bool
@@ -202,13 +202,13 @@ taxi_sub_wait(struct taxi_sub *s, int64_t timeout_ms)
 		return TAXI_INVALID;
 	s->refused = TAXI_OK;
 	s->settled = taxi_sub_is_live(s);
-	(void)taxi_priv_block(t, &s->settled, timeout_ms);
+	(void)priv_block(t, &s->settled, timeout_ms);
 	return taxi_sub_is_live(s) ? TAXI_OK : s->refused ? s->refused : TAXI_TIMEOUT;
 }
 
 /* ---- Deliveries ---- */
 void
-taxi_priv_msg_free(struct taxi_msg *m)
+priv_msg_free(struct taxi_msg *m)
 {
 	struct taxi_sub *s = m->sub;
 
@@ -219,7 +219,7 @@ taxi_priv_msg_free(struct taxi_msg *m)
 	free(m->from);
 	free(m);
 	s->in_hand--;
-	taxi_priv_sub_free(s);
+	priv_sub_free(s);
 }
 
 const char *
@@ -310,21 +310,21 @@ void
 taxi_ack(struct taxi_msg *m)
 {
 	worker_ack(m->w);
-	taxi_priv_msg_free(m);
+	priv_msg_free(m);
 }
 
 void
 taxi_nak(struct taxi_msg *m, int64_t delay_ms, const char *reason)
 {
-	taxi_priv_give_back(m->sub->t, m->w, delay_ms, reason);
-	taxi_priv_msg_free(m);
+	priv_give_back(m->sub->t, m->w, delay_ms, reason);
+	priv_msg_free(m);
 }
 
 void
 taxi_reject(struct taxi_msg *m, const char *reason)
 {
 	worker_reject(m->w, reason);
-	taxi_priv_msg_free(m);
+	priv_msg_free(m);
 }
 
 void
@@ -344,7 +344,7 @@ taxi_reply(struct taxi_msg *m, const void *body, size_t n, int status)
 	if (body)
 		e.body = span_of(body, n);
 	worker_reply(m->w, &e);
-	taxi_priv_msg_free(m);
+	priv_msg_free(m);
 }
 
 void
@@ -354,7 +354,7 @@ taxi_reply_json(struct taxi_msg *m, const char *json, int status)
 	struct buf b;
 
 	buf_init(&b, LIMIT_FRAME);
-	if (taxi_priv_body(&b, json, NULL, 0, &body)) {
+	if (priv_body(&b, json, NULL, 0, &body)) {
 		taxi_reply(m, body.p, body.n, status);
 	} else {
 		taxi_fail(m, TAXI_INTERNAL, "the worker's answer is no JSON");
@@ -382,14 +382,14 @@ void
 taxi_fail(struct taxi_msg *m, enum taxi_code code, const char *text)
 {
 	worker_fail(m->w, (enum err)code, text);
-	taxi_priv_msg_free(m);
+	priv_msg_free(m);
 }
 
 void
 taxi_fail_detail(struct taxi_msg *m, enum taxi_code code, const void *detail, size_t n)
 {
 	worker_fail_detail(m->w, (enum err)code, span_of(detail, n));
-	taxi_priv_msg_free(m);
+	priv_msg_free(m);
 }
 
 size_t

@@ -55,7 +55,7 @@ export function decode(frame) {
 	const objects = decodeMulti(frame, IN);
 	const header = () => {
 		const [version, verb, topic, id, meta] = objects.next().value ?? [];
-		if (version !== 1 || typeof verb !== 'string' || typeof topic !== 'string' || !(id instanceof Uint8Array) ||
+		if ((version !== 1 && version !== 1n) || typeof verb !== 'string' || typeof topic !== 'string' || !(id instanceof Uint8Array) ||
 			id.length !== 16 || meta === null || Object.getPrototypeOf(meta ?? 0) !== Object.prototype) {
 			throw new TypeError('no envelope of version 1');
 		}

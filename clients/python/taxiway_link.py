@@ -44,7 +44,7 @@ def encode(verb, topic="", id=None, meta=None, raw=b""):
 
 def decode(frame):
     """verb, topic, id, meta, and what follows the header: the body, or in a MSG the sender's frame."""
-    u = msgpack.Unpacker(strict_map_key=False)
+    u = msgpack.Unpacker(strict_map_key=False, object_pairs_hook=lambda p: {k: v for k, v in p if isinstance(k, str)})
     u.feed(frame[:HEADER])
     try:
         version, verb, topic, id, meta = u.unpack()[:5]

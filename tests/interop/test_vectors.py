@@ -123,3 +123,45 @@ def test_too_big():
     with pytest.raises(taxiwire.WireError) as e:
         taxiwire.encode("PUB", "a.b", bytes(16), {}, bytes(taxiwire.LIMIT_FRAME))
     assert e.value.code == "TOO_BIG"
+
+
+# --- the clients that users copy: what can be read they read, and what cannot costs a BusError and no more -----------
+def test_python_client():
+    sys.path.insert(0, os.path.join(HERE, "..", "..", "clients", "python"))
+    import taxiway_link
+    read = 0
+    for name in NAMES:
+        for frame, case in load(name):
+            try:
+                verb, topic, id, meta, raw = taxiway_link.decode(frame)
+            except taxiway_link.BusError:
+                assert "error" in case, f"{name}: {case['about']}"
+                continue
+            if "error" in case:
+                continue
+            while True:
+                assert (verb, topic, id.hex()) == (case["verb"], case["topic"], case["id"]), case["about"]
+                assert same({k: meta[k] for k in case["meta"]}, value_of(case["meta"])), case["about"]
+                if case["canonical"] and None not in case["meta"].values():  # None is how a caller says "not there"
+                    assert taxiway_link.encode(verb, topic, id, meta, raw) == frame, case["about"]
+                if "inner" not in case:
+                    break
+                frame, case = raw, case["inner"]
+                case.setdefault("canonical", False)
+                verb, topic, id, meta, raw = taxiway_link.decode(frame)
+            read += 1
+    assert read > 150
+    for frame, _ in load("cuts"):
+        for n in range(len(frame)):
+            try:
+                taxiway_link.decode(frame[:n])
+            except taxiway_link.BusError:
+                pass
+
+
+def test_node_client():
+    import drive
+    cmd, env = drive.node_driver()
+    out = drive.run(cmd[0], os.path.join(HERE, "vectors.mjs"), VECTORS, env={**os.environ, **env})
+    count = json.loads(out)
+    assert count["read"] > 150 and count["encoded"] > 100 and count["refused"] > 50
