@@ -222,7 +222,7 @@ tails_open(struct broker *b)
 	return journal_retained(b->journal, span_str(""), on_any, &b->retained);
 }
 
-/* `from`: "new", "all" or {seq}; 0: live only. */
+/* `from`: "new", "all", {seq} or {time}; 0: live only. */
 static bool
 read_from(struct span raw, const struct broker *b, uint64_t *read)
 {
@@ -239,9 +239,16 @@ read_from(struct span raw, const struct broker *b, uint64_t *read)
 			*read = journal_first(b->journal) ? journal_first(b->journal) : 1;
 		return span_is(key, "all") || span_is(key, "new");
 	}
-	if (mp_map(&r) != 1 || !span_is(mp_str(&r, 8), "seq"))
+	if (mp_map(&r) != 1)
 		return false;
-	*read = mp_u64(&r, INT64_MAX);
+	key = mp_str(&r, 8);
+	if (span_is(key, "time")) {
+		*read = journal_seek(b->journal, (int64_t)mp_u64(&r, INT64_MAX - 1));
+	} else if (span_is(key, "seq")) {
+		*read = mp_u64(&r, INT64_MAX);
+	} else {
+		return false;
+	}
 	if (*read == 0)
 		*read = 1;
 	return mp_done(&r);
@@ -268,7 +275,7 @@ tails_sub(struct broker *b, struct peer *p, const struct env *e)
 	uint64_t read;
 
 	if (!read_from(env_s(e, ENV_M_FROM), b, &read)) {
-		out_err(b, p, e->id, ERR_INVALID, "from: expected \"new\", \"all\" or {seq}");
+		out_err(b, p, e->id, ERR_INVALID, "from: expected \"new\", \"all\", {seq} or {time}");
 		return;
 	}
 	if (s == NULL && (s = registry_sub_add(p, SUB_TAIL, e->topic)) == NULL) {
