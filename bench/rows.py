@@ -5,6 +5,7 @@ import json
 import pathlib
 import re
 import resource
+import shutil
 import subprocess
 from typing import Callable, Optional
 
@@ -130,7 +131,10 @@ def publish_rows(b, t):
 
     def sqlite(w):
         d = b.yard.dir(f"sqlite{next(b.n)}")
-        return b.load("peer_sqlite", "pub", d / "log.db", window=w)
+        try:
+            return b.load("peer_sqlite", "pub", d / "log.db", window=w)
+        finally:
+            shutil.rmtree(d)
 
     def row(w, redis_wants, synced_wants, unsynced_wants, rabbit_wants):
         rows = [
