@@ -247,6 +247,7 @@ static const struct {
     {"sys.replay", ctl_replay},
     {"sys.trace", ctl_trace},
     {"sys.drain", drain},
+    {"sys.backup", ctl_backup},
     {"sys.dead.retry", ctl_dead_retry},
     {"sys.dead.edit", ctl_dead_edit},
 };

@@ -21,6 +21,7 @@ ctl_fn ctl_policies, ctl_policies_set, ctl_policies_delete; /* ctl_policy.c */
 ctl_fn ctl_trace;                                           /* ctl_trace.c */
 ctl_fn ctl_replay;                                          /* ctl_replay.c */
 ctl_fn ctl_claim, ctl_claim_forget;                         /* ctl_claim.c */
+ctl_fn ctl_backup;                                          /* ctl_backup.c */
 ctl_fn ctl_acl, ctl_acl_reload;                             /* ctl_acl.c */
 
 void ctl_invalid(struct broker *b, const struct ctl_call *c, struct faults *f);

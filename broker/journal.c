@@ -53,6 +53,7 @@ op_bytes(const struct journal_op *op)
 	case JOURNAL_CLAIM_DEL: return op->u.claim.path.n;
 	case JOURNAL_POLICY: return op->u.policy.pattern.n + op->u.policy.settings.n;
 	case JOURNAL_POLICY_DEL: return op->u.policy.pattern.n;
+	case JOURNAL_BACKUP: return op->u.backup.dir.n;
 	case JOURNAL_DEAD_DROP:
 	case JOURNAL_TRIM: break;
 	}

@@ -39,6 +39,9 @@ enum journal_kind {
 	JOURNAL_DEAD_EDIT,   /* u.dead.no gets u.dead.frame, its topic and its key instead */
 	JOURNAL_POLICY,      /* u.policy: keep, or replace, what a pattern's groups start from */
 	JOURNAL_POLICY_DEL,  /* u.policy.pattern; of no policy: ERR_OK */
+	JOURNAL_BACKUP,      /* a copy in another directory, made beside the others' work: it alone
+				comes back out of order, when it is done.  ERR_CONFLICT: there is a
+				journal; ERR_INTERNAL: logged; ERR_NOT_FOUND: in memory */
 };
 
 /* The last value of a topic, kept apart from the records: neither retention nor acks touch it.  In
@@ -113,6 +116,10 @@ struct journal_op {
 			uint64_t before;
 			uint64_t deleted; /* out */
 		} trim;
+		struct {
+			struct span dir; /* made when it is not there */
+			uint64_t bytes;  /* out; the copy holds all up to op->head, at least */
+		} backup;
 		struct {
 			struct span pattern, settings; /* settings: opaque msgpack of the caller */
 		} policy;

@@ -183,6 +183,7 @@ journal_mem_names_exec(struct journal_mem *m, struct journal_op *op)
 	case JOURNAL_CLAIM_DEL: forget(&m->claims, op->u.claim.path); break;
 	case JOURNAL_POLICY: policy(m, op); break;
 	case JOURNAL_POLICY_DEL: forget(&m->policies, op->u.policy.pattern); break;
+	case JOURNAL_BACKUP: op->err = ERR_NOT_FOUND; break;
 	default: break;
 	}
 }

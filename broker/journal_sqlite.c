@@ -14,6 +14,7 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "base/spin.h"
+#include "broker/journal_backup.h"
 #include "broker/journal_reader.h"
 #include "broker/journal_schema.h"
 #include "broker/journal_write.h"
@@ -47,6 +48,7 @@ struct sqlite {
 	bool running;
 	atomic_bool failed;
 	struct journal_writer writer; /* writer's thread, while it runs */
+	struct journal_backup backup; /* writer's thread */
 };
 
 static struct sqlite *
@@ -103,9 +105,10 @@ take(struct sqlite *s, struct list *batch)
 	bool tidy = !atomic_load(&s->failed) && journal_write_untidy(&s->writer), more;
 	int64_t began = clock_mono_us();
 	struct timespec until;
-	int rc = 0;
+	int rc = journal_backup_busy(&s->backup) ? ETIMEDOUT : 0;
 
-	stay_awake(s);
+	if (rc == 0)
+		stay_awake(s);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += TIDY_AFTER_MS * 1000000L;
 	if (until.tv_nsec >= 1000000000L) {
@@ -124,7 +127,8 @@ take(struct sqlite *s, struct list *batch)
 	atomic_store(&s->asked, s->stop);
 	more = !s->stop || !list_empty(batch);
 	pthread_mutex_unlock(&s->mu);
-	spin_note(&s->spin, clock_mono_us() - began < SPIN_SHORT_US);
+	if (!journal_backup_busy(&s->backup))
+		spin_note(&s->spin, clock_mono_us() - began < SPIN_SHORT_US);
 	return more;
 }
 
@@ -169,25 +173,55 @@ set_failed(struct sqlite *s)
 }
 
 static void
+stamp(struct sqlite *s, struct list *ops)
+{
+	struct journal_op *op;
+
+	LIST_EACH (op, ops, struct journal_op, node) {
+		op->head = s->writer.committed.head;
+		op->first = s->writer.committed.first;
+	}
+}
+
+static void
 work(struct sqlite *s, struct list *batch)
 {
 	struct journal_op *op;
 
 	if (atomic_load(&s->failed)) {
-		LIST_EACH (op, batch, struct journal_op, node) {
+		LIST_EACH (op, batch, struct journal_op, node)
 			op->err = ERR_STORE_FAILED;
-			op->head = s->writer.committed.head;
-			op->first = s->writer.committed.first;
-		}
+		stamp(s, batch);
 		post(s, batch);
 		return;
 	}
+	journal_backup_take(&s->backup, batch);
+	if (list_empty(batch))
+		return;
 	if (!journal_write_batch(&s->writer, batch, s->j.now_ms()))
 		set_failed(s);
 	post(s, batch);
 	/* After the answers are on their way: a checkpoint costs as much as many commits. */
 	if (!atomic_load(&s->failed) && !journal_write_checkpoint(&s->writer))
 		set_failed(s);
+}
+
+/* A little of a copy, or the end of all of them. */
+static void
+back_up(struct sqlite *s, bool over)
+{
+	struct list done;
+
+	list_init(&done);
+	if (over || atomic_load(&s->failed)) {
+		journal_backup_abandon(&s->backup, over ? ERR_DRAINING : ERR_STORE_FAILED, &done);
+	} else {
+		journal_backup_step(&s->backup, s->writer.db.db, &done);
+	}
+	if (list_empty(&done))
+		return;
+	stamp(s, &done);
+	post(s, &done);
 }
 
 static void *
@@ -200,10 +234,15 @@ run(void *arg)
 	while (take(s, &batch)) {
 		if (!list_empty(&batch)) {
 			work(s, &batch);
+			if (journal_backup_busy(&s->backup))
+				back_up(s, false);
+		} else if (journal_backup_busy(&s->backup)) {
+			back_up(s, false);
 		} else if (!atomic_load(&s->failed) && !journal_write_tidy(&s->writer)) {
 			set_failed(s);
 		}
 	}
+	back_up(s, true);
 	return NULL;
 }
 
@@ -466,6 +505,7 @@ sqlite_new(void)
 	list_init(&s->reaped);
 	list_init(&s->queue);
 	list_init(&s->done);
+	journal_backup_init(&s->backup);
 	pthread_mutex_init(&s->mu, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -14,6 +14,8 @@ extern const struct cli_command cli_dead_ls, cli_dead_show, cli_dead_edit, cli_d
     cli_policies_set, cli_policies_delete;
 extern const struct cli_command cli_keys_new, cli_keys_show, cli_keys_allow, cli_keys_revoke;
 extern const struct cli_command cli_bench;
+extern const struct cli_command cli_journal_verify, cli_journal_dump, cli_journal_compact,
+    cli_journal_backup;
 extern const struct cli_command cli_help, cli_completion;
 
 /* In the order in which help lists them. */
@@ -42,6 +44,10 @@ static const struct cli_command *const commands[] = {
     &cli_policies_set,
     &cli_policies_delete,
     &cli_drain,
+    &cli_journal_verify,
+    &cli_journal_dump,
+    &cli_journal_compact,
+    &cli_journal_backup,
     &cli_keys_new,
     &cli_keys_show,
     &cli_keys_allow,
