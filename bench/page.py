@@ -1,5 +1,6 @@
 """The table, and the page around it."""
 import os
+import pathlib
 import platform
 import statistics
 
@@ -65,6 +66,12 @@ def cpu_model():
     return platform.machine()
 
 
+def notes():
+    """What was found by profile, written by hand."""
+    f = pathlib.Path(__file__).resolve().parent / "notes.md"
+    return [f.read_text().strip(), ""] if f.exists() else []
+
+
 def page(rows, memory, args, bench, commands):
     mem = next(int(x.split()[1]) for x in open("/proc/meminfo") if x.startswith("MemTotal")) / 2**20
     ups = [it for it in bench.up.values() if it is not None]
@@ -79,7 +86,7 @@ def page(rows, memory, args, bench, commands):
         f"Machine: {cpu_model()}, {os.cpu_count()} cores, {mem:.0f} GiB, Linux {platform.release()}; the servers, the clients and the workers share "
         "the cores and the disk.", "",
         table(rows, memory), "",
-        "Below target: " + ("; ".join(bad) + "." if bad else "none."), "",
+        *(["Below target:", "", *[f"- {line}" for line in bad]] if bad else ["No row is below its target."]), "",
         "## How to read it", "",
         "- In a round every row's peers run one after the other, each for the same time, beginning with another one each round. Rates and latencies are medians of the "
         "rounds; the ratio is the median of the rounds' own ratios, as the two sides of one round met the same noise. More is better, but for cost and memory.",
@@ -94,6 +101,7 @@ def page(rows, memory, args, bench, commands):
         "- JetStream 2.9 has no `sync_interval`; a store in a directory with `chattr +S` makes the kernel sync each of its writes, which is what the option of later "
         "versions does after each. A redis that is `always` syncs once for all that arrived in one turn of its loop, as our journal does.",
         "- \"wanted\" is the goal of the row; rows without one are there to compare.", "",
+        *notes(),
         "## Configurations", "",
         *[f"- {name}: {text}." for name, text in how.items()], "",
         "## Versions", "", ", ".join(versions) + ".", "",

@@ -115,7 +115,7 @@ def main():
         for line in page.below(rows, memory):
             print(f"below target: {line}")
         if args.write:
-            commands = ["scripts/deps.sh --bench", f'make bench BENCH="{" ".join(sys.argv[1:])}"']
+            commands = ["scripts/deps.sh --bench", f'make bench BENCH="--runs {args.runs} --secs {args.secs:g} --backlog-gb {args.backlog_gb:g}"']
             pathlib.Path(args.write).write_text(page.page(rows, memory, args, b, commands))
         if args.json:
             pathlib.Path(args.json).write_text(json.dumps(

@@ -127,7 +127,7 @@ class Taxiway:
         self.version = subprocess.run([yard.bin / "taxi", "--version"], capture_output=True, text=True).stdout.split()[-1]
         self.at, self.feed = f"tcp://127.0.0.1:{free_port()}", f"tcp://127.0.0.1:{free_port()}"
         self.broker = yard.taxi(yard.bin / "broker", label, "--bind", self.at, "--feed", self.feed, "--journal",
-                                yard.base / f"{label}.journal", "--peer-bytes", "256m", "--max-bytes", "1g")
+                                yard.base / f"{label}.journal")
 
     def echo(self, n=2):
         for i in range(n):
@@ -167,8 +167,8 @@ class Nats:
         self.name = "JetStream, every write synced" if synced else "NATS"
         self.how = ("as the other, its store in a directory with `chattr +S`, so that each write(2) is on the disk when it returns: "
                     "2.9 has no sync_interval" if synced else
-                    "one server, file store of one replica, fsync every two minutes (the default, which 2.9 cannot change); "
-                    "nats.c, SendAsap where one is outstanding")
+                    "one server; JetStream: file store of one replica, fsync every two minutes (the default, which 2.9 cannot change); "
+                    "nats.c: workers in a queue group, js_PublishAsync, push consumer with explicit acks, SendAsap where one is outstanding")
         self.version = package("nats-server")
         label = "nats-synced" if synced else "nats"
         store = yard.dir(f"{label}.store")
@@ -177,7 +177,7 @@ class Nats:
         port = free_port()
         self.at = f"127.0.0.1:{port}"
         conf = yard.base / f"{label}.conf"
-        conf.write_text(f'host: 127.0.0.1\nport: {port}\nmax_pending: 256MB\njetstream {{ store_dir: "{store}" }}\n')
+        conf.write_text(f'host: 127.0.0.1\nport: {port}\njetstream {{ store_dir: "{store}" }}\n')
         yard.wait_port(port, yard.spawn([program("nats-server"), "-c", conf], label))
         if not synced:
             for name, window in (("q1", 1), ("q64", 64)):
@@ -189,7 +189,7 @@ class Redis:
     def __init__(self, yard, durable=False):
         self.name = "Redis, appendfsync always" if durable else "Redis"
         self.how = ("`appendonly yes`, `appendfsync always`, no rewrite during the run, no snapshots" if durable else
-                    "nothing on disk; lists, BLMPOP of up to 64, RPUSH pipelined by hiredis")
+                    "nothing on disk; requests and answers in lists, by BLMPOP of up to 64 and RPUSH, in pipelines of hiredis")
         self.version = package("redis-server")
         label = "redis-always" if durable else "redis"
         port = free_port()
@@ -225,7 +225,7 @@ class Rabbit:
 
 
 class Mosquitto:
-    name, how = "Mosquitto", "QoS 1, persistence on (saved every 30 minutes, its default): nothing is synced"
+    name, how = "Mosquitto", "QoS 1, persistence on (saved every 30 minutes, its default: nothing is synced), no limit of what is in flight"
 
     def __init__(self, yard):
         self.version = package("mosquitto")
