@@ -1,7 +1,21 @@
 /* The manual, made from the tables of commands, options and topics. */
 #include <inttypes.h>
 
+#include "base/str.h"
 #include "cli/help.h"
+
+/* One character that is no ASCII, as roff names it; returns its last byte. */
+static const char *
+put_wide(const char *s)
+{
+	size_t n = str_utf8_len(span_str(s));
+	unsigned c = (unsigned char)*s & (n == 2 ? 0x1fu : n == 3 ? 0x0fu : 0x07u);
+
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | ((unsigned char)s[i] & 0x3fu);
+	printf("\\[u%04X]", n > 0 ? c : '?');
+	return n > 0 ? s + n - 1 : s;
+}
 
 /* Text that roff must take as it is: a dot or quote in first place, and every backslash. */
 static void
@@ -17,6 +31,8 @@ put_text(const char *s)
 			fputs("\\e", stdout);
 		} else if (*s == '-') {
 			fputs("\\-", stdout);
+		} else if ((unsigned char)*s >= 0x80) {
+			s = put_wide(s);
 		} else {
 			putchar(*s);
 		}
@@ -60,7 +76,9 @@ put_command(const struct cli_command *cmd)
 	printf(".SS \"taxi %s", cmd->name);
 	if (cmd->nrows > 0)
 		fputs(" [OPTIONS]", stdout);
-	printf("%s%s\"\n", cmd->operands[0] ? " " : "", cmd->operands);
+	fputs(cmd->operands[0] ? " " : "", stdout);
+	put_text(cmd->operands);
+	puts("\"");
 	put_text(cmd->about);
 	puts(".\n.PP");
 	put_literal(cmd->help);

@@ -22,8 +22,9 @@ static const struct opt rows[] = {
 	"only bodies for which this holds, as status=failed,rows>8 (`taxi help filters`)"},
     {"count", OPT_INT, &opt.count, "0", 0, INT64_MAX, 0,
 	"end after this many envelopes; 0 is never"},
-    {"from", OPT_STR, &opt.from, "new", 0, 0, 0,
-	"begin here: new, all, a seq, an age or a time (`taxi help times`)"},
+    {"from", OPT_STR, &opt.from, "", 0, 0, 0,
+	"begin here: new, all, a seq, an age or a time (`taxi help times`); without it: the last "
+	"values that are retained, then what comes"},
     {"since", OPT_STR, &opt.since, "", 0, 0, 0, "begin so long ago, as 90s or 1h30m"},
     {"group", OPT_STR, &opt.group, "", 0, 0, 0,
 	"work as a member of this durable group and acknowledge what was printed"},
@@ -160,7 +161,7 @@ subscribe(struct tail *t)
 		spec.from_seq = t->from.n;
 	} else if (t->from.kind == WHEN_TIME) {
 		spec.from_time_ms = t->from.n;
-	} else {
+	} else if (opt.from[0]) {
 		spec.from = t->from.kind == WHEN_ALL ? "all" : "new";
 	}
 	/* A member that was given more than it is to take would have to give it back. */
@@ -232,7 +233,7 @@ read_options(struct cli *c, struct tail *t)
 		    "rest",
 		    t->pattern);
 	}
-	if (when_parse(opt.from, clock_real_ms(), &t->from) != 0)
+	if (opt.from[0] && when_parse(opt.from, clock_real_ms(), &t->from) != 0)
 		return cli_usage(c, "--from must be %s, not '%s'", WHEN_EXPECTED, opt.from);
 	if (opt.since[0] && ago < 0) {
 		return cli_usage(
