@@ -14,6 +14,9 @@ unicode-data wrk jq sqlite3'
 bench='nats-server libnats-dev redis-server libhiredis-dev rabbitmq-server librabbitmq-dev
 mosquitto libmosquitto-dev nginx-light e2fsprogs'
 
+# For the Node client: any Node with npm will do, Debian's where there is none.
+command -v npm >/dev/null || test="$test nodejs npm"
+
 want=$run
 [ "${1-}" = --run ] || want="$run $test"
 [ "${1-}" != --bench ] || want="$want $bench"

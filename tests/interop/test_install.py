@@ -68,3 +68,9 @@ def test_a_program_of_a_user(top, tmp_path, kind):
     out = subprocess.run([tmp_path / "hello"], capture_output=True, text=True, timeout=60,
                          env={**os.environ, "LD_LIBRARY_PATH": str(top / "usr/lib") if kind == "shared" else ""})
     assert out.stdout.split() == [(ROOT / "VERSION").read_text().strip(), "0", "BUSY"], out
+
+
+def test_the_program_in_the_readme(top, tmp_path):
+    code = (ROOT / "clients/c/README.md").read_text().split("```c\n")[1].split("```")[0]
+    (tmp_path / "prog.c").write_text(code)
+    drive.run("cc", "-Wall", "-Wextra", "-Werror", "-c", "prog.c", *pkg_config(top, "--cflags"), cwd=tmp_path)
