@@ -49,6 +49,7 @@ put_counters(const struct broker *b, const struct journal_stats *js, const struc
 	    {"records", js->records},
 	    {"repeats", js->repeats},
 	    {"damaged", js->damaged},
+	    {"lost", js->lost},
 	    {"trimmed", b->trimmed},
 	    {"retain_looks", b->retain_looks},
 	    {"dead_retries", b->groups.dead_retries},

@@ -128,6 +128,9 @@ on_recovered(void *arg, const struct journal_group *jg)
 		g->core = groups_core_new(g, jg->next);
 		(void)group_restore(g->core, span_str(""), b->head);
 	}
+	/* Done to beyond the end: the end was lost. */
+	journal_known(b->journal, group_floor(g->core, b->head));
+	b->head = journal_head(b->journal);
 	g->saved_head = group_counted(g->core);
 	g->saved_floor = group_floor(g->core, b->head);
 	groups_feed_count(g, group_counted(g->core), b->head);

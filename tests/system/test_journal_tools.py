@@ -133,3 +133,23 @@ def test_a_journal_that_cannot_be_opened_does_not_begin_anew_or_again(house):
     db.write_bytes(whole)
     house.broker()
     assert house.bus().req("sys.stats").body["head"] == 5
+
+
+def test_an_end_that_was_lost_is_told(house):
+    b = house.broker()
+    bus = house.bus()
+    bus.sub("jobs.>", group="g", credit=10)
+    fill(bus, 5)
+    b.stop()
+    house.broker()
+    bus2 = house.bus()
+    fill(bus2, 20)
+    house.the_broker.kill9()
+    wal = house.base / "journal" / "journal.db-wal"
+    wal.write_bytes(wal.read_bytes()[:wal.stat().st_size // 2])
+    b = house.broker()
+    assert "evt=journal_lost" in b.log()
+    stats = house.bus().req("sys.stats").body
+    assert stats["counters"]["lost"] > 0 and stats["head"] == 25
+    bus3 = house.bus()
+    assert bus3.pub("jobs.more", {"n": 1}).meta["seq"] == 26
