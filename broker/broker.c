@@ -9,6 +9,7 @@
 #include "broker/ctl.h"
 #include "broker/feed.h"
 #include "broker/auth.h"
+#include "broker/claims.h"
 #include "broker/conns.h"
 #include "broker/out.h"
 #include "broker/levels.h"
@@ -34,6 +35,18 @@ int64_t
 broker_now(const struct broker *b)
 {
 	return loop_now(b->loop);
+}
+
+int64_t
+broker_real(struct broker *b)
+{
+	int64_t now = broker_now(b);
+
+	if (now != b->real_at) {
+		b->real_at = now;
+		b->real_ms = clock_real_ms();
+	}
+	return b->real_ms;
 }
 
 /* ---- the end of a turn ---- */
@@ -392,6 +405,7 @@ broker_free(struct broker *b)
 	conns_free(b->conns);
 	zsock_destroy(&b->router);
 	auth_close(b);
+	claims_free(b->claims);
 	ctl_trace_free(b);
 	trace_free(b->trace);
 	parcels_drop(b->afloat);

@@ -58,6 +58,7 @@ struct job {
 
 struct auth;
 struct conns;
+struct claims;
 
 struct broker {
 	struct broker_conf conf;
@@ -67,6 +68,7 @@ struct broker {
 	zsock_t *router, *feed;
 	struct auth *auth; /* NULL: no keys */
 	struct conns *conns, *feed_conns;
+	struct claims *claims; /* ctl_claim.c; NULL until the first */
 	uint8_t epoch[16];
 	int64_t started_ms;
 
@@ -91,6 +93,7 @@ struct broker {
 	bool submitted, turning, again_soon;
 	struct timer tick, route_timer, flush_timer, changed_timer, soon_timer;
 	int64_t ticked_ms;
+	int64_t real_ms, real_at; /* broker_real: what it was at which broker_now */
 	struct list all_jobs;
 	unsigned jobs;
 	bool shut; /* sys.drain: nothing new is taken */
@@ -132,6 +135,7 @@ void broker_submit(struct broker *b, struct job *j);
 void broker_soon(struct broker *b); /* another turn at once: there is more to do */
 void broker_changed(struct broker *b, bool services, bool groups);
 int64_t broker_now(const struct broker *b);
+int64_t broker_real(struct broker *b); /* unix ms, as of the running callback */
 
 /* verbs.c: what a peer says */
 void verbs_handle(struct broker *b, struct peer *p, uint8_t *frame, size_t n, bool inside);

@@ -1,7 +1,6 @@
 #ifndef BROKER_HOPS_H
 #define BROKER_HOPS_H
 /* What the broker's files tell the trace. */
-#include "base/clock.h"
 #include "broker/broker.h"
 #include "broker/trace.h"
 
@@ -14,7 +13,7 @@ hops_rec(struct broker *b, enum trace_what what, const struct rec *r, uint16_t g
 
 	if (h == NULL)
 		return;
-	h->at_ms = clock_real_ms();
+	h->at_ms = broker_real(b);
 	memcpy(h->id, r->id, 16);
 	memcpy(h->root, r->root.p, 16);
 	h->seq = r->seq;
@@ -35,7 +34,7 @@ hops_id(struct broker *b, enum trace_what what, const uint8_t id[16], struct spa
 	if (h == NULL)
 		return;
 	memset(h, 0, offsetof(struct trace_hop, text));
-	h->at_ms = clock_real_ms();
+	h->at_ms = broker_real(b);
 	memcpy(h->id, id, 16);
 	if (root.p != NULL)
 		memcpy(h->root, root.p, 16);

@@ -6,7 +6,10 @@
 #include "broker/route_impl.h"
 #include "proto/limits.h"
 
-enum { BOUNCES = 8 }; /* times one request is tried again */
+enum {
+	BOUNCES = 8, /* times one request is tried again */
+	SPARE = 4096 /* flights kept for the next, 1.5 MiB */
+};
 
 void
 route_peer_init(struct route_peer *p, uint64_t session)
@@ -28,6 +31,7 @@ route_new(struct match *m, const struct route_ops *ops, uint64_t salt, size_t ma
 	r->max_bytes = max_bytes;
 	r->max_peer_bytes = max_peer_bytes;
 	r->free_slot = ROUTE_NO_SLOT;
+	r->spare.most = SPARE;
 	return r;
 }
 
@@ -363,6 +367,7 @@ route_free(struct route *r)
 		free(p);
 	}
 	timer_heap_fini(&r->deadlines);
+	pool_fini(&r->spare);
 	free(r->slots);
 	free(r);
 }

@@ -126,7 +126,7 @@ route_flight_free(struct route *r, struct flight *f)
 	route_flight_lift(r, f);
 	give_slot(r, f);
 	free(f->copy);
-	free(f);
+	pool_put(&r->spare, f);
 }
 
 void
@@ -225,8 +225,9 @@ struct flight *
 /* NOLINTNEXTLINE(readability-function-size): uthash */
 route_flight_new(struct route *r, const struct route_req *q, int64_t now)
 {
-	struct flight *f = xcalloc(1, sizeof(*f));
+	struct flight *f = pool_get(&r->spare, sizeof(*f));
 
+	memset(f, 0, sizeof(*f));
 	list_init(&f->place);
 	f->key.session = q->client->session;
 	memcpy(f->key.id, q->id, 16);

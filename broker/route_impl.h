@@ -3,6 +3,7 @@
 /* What the files of the request core share.  Nobody else includes this. */
 #include <uthash.h>
 
+#include "base/pool.h"
 #include "broker/route.h"
 
 enum flight_state { FLIGHT_WAITS, FLIGHT_SENT, FLIGHT_GHOST };
@@ -66,6 +67,7 @@ struct route {
 	struct route_pool *pools;
 	struct flight *asked;
 	struct timer_heap deadlines;
+	struct pool spare; /* flights */
 	struct slot *slots;
 	uint32_t nslots, free_slot;
 	size_t waiting, under_way, nghosts;

@@ -6,6 +6,7 @@
 #include "base/die.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/pool.h"
 #include "proto/worker.h"
 
 #define uthash_fatal(msg) die(EXIT_AGAIN, "uthash: %s", msg)
@@ -86,6 +87,7 @@ struct worker {
 	loop_fn *changed;
 	void *changed_arg;
 	struct buf scratch;
+	struct pool spare; /* deliveries */
 	struct worker_stats stats;
 	struct log_limit unreadable_lines, misused_lines;
 };
