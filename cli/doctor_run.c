@@ -119,12 +119,32 @@ feed_endpoint(struct span feeds, const char *bus, char out[256])
 }
 
 /* What is published here must come by there: more than once, since a subscription takes a moment.
- */
+ * The error that kept it from being published. */
+static enum err
+wait_for_feed(struct cli *c, struct feed *f)
+{
+	enum err err = ERR_OK;
+
+	for (int i = 0; i < FEED_TRIES && !f->seen && err == ERR_OK && c->signal == 0; i++) {
+		struct cli_reply r;
+		struct env e;
+
+		env_init(&e, ENV_PUB, span_str("live.doctor"), NULL);
+		cli_send(c, &e, &r);
+		err = r.err;
+		cli_reply_fini(&r);
+		if (!f->seen && err == ERR_OK)
+			cli_pause(c, FEED_MS);
+	}
+	return err;
+}
+
 static void
 look_at_feed(struct cli *c, struct doctor *d, struct span feeds)
 {
 	struct feed f = {.c = c};
 	char endpoint[256];
+	enum err err;
 
 	if (feeds.n == 0) {
 		doctor_add(d, DOCTOR_OK, "feed", "", "the broker has none");
@@ -132,28 +152,25 @@ look_at_feed(struct cli *c, struct doctor *d, struct span feeds)
 	}
 	feed_endpoint(feeds, c->bus, endpoint);
 	f.sock = sock_sub(endpoint, "live.doctor");
-	if (f.sock != NULL)
-		loop_sock(c->loop, f.sock, on_feed, &f);
-	for (int i = 0; f.sock != NULL && i < FEED_TRIES && !f.seen && c->signal == 0; i++) {
-		struct cli_reply r;
-		struct env e;
-
-		env_init(&e, ENV_PUB, span_str("live.doctor"), NULL);
-		cli_send(c, &e, &r);
-		if (r.err == ERR_DENIED)
-			i = FEED_TRIES;
-		cli_reply_fini(&r);
-		if (!f.seen)
-			cli_pause(c, FEED_MS);
+	if (f.sock == NULL) {
+		doctor_add(d, DOCTOR_WARNING, "feed", "look at --feed of the broker",
+		    "%s is no endpoint", endpoint);
+		return;
 	}
-	if (f.sock != NULL)
-		loop_sock_end(c->loop, f.sock);
+	loop_sock(c->loop, f.sock, on_feed, &f);
+	err = wait_for_feed(c, &f);
+	loop_sock_end(c->loop, f.sock);
 	zsock_destroy(&f.sock);
-	doctor_add(d, f.seen ? DOCTOR_OK : DOCTOR_WARNING, "feed",
-	    "only keys whose acl has `subscribe = \">\"` may read it; else look whether the port "
-	    "is "
-	    "reachable",
-	    f.seen ? "readable at %s" : "nothing can be read at %s", endpoint);
+	if (err != ERR_OK) {
+		doctor_add(d, DOCTOR_OK, "feed", "", "not looked at: a publish is refused (%s)",
+		    err_name(err));
+	} else {
+		doctor_add(d, f.seen ? DOCTOR_OK : DOCTOR_WARNING, "feed",
+		    "only keys whose acl has `subscribe = \">\"` may read it; else look whether "
+		    "its "
+		    "port is reachable",
+		    f.seen ? "readable at %s" : "nothing can be read at %s", endpoint);
+	}
 }
 
 /* ---- the broker's process, when it is on this machine ---- */
