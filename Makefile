@@ -197,6 +197,17 @@ $(HAND): $(call obj,$(wildcard tests/chaos/*.c)) $(LIB)
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 hand: $(HAND)
 
+# Histories of the scheduling core against a naive model, one a seed: make BUILD=asan sim [SEEDS=…] [FROM=…]
+SIM := $(O)/tests/sim/sim
+$(SIM): $(call obj,$(wildcard tests/sim/*.c)) $(O)/parts/broker.a $(LIB)
+	$(note) "  LD   $@"
+	@$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(call libs,$(PKGS_broker))
+sim: $(SIM)
+	$(SIM) --seeds $(or $(SEEDS),10000) --from $(or $(FROM),1)
+# It sees a core that is broken on purpose, in each of many ways.
+sim-mutants:
+	tests/sim/mutants.sh
+
 # A test links the archives of the rooms whose headers it reads, and no others: two rooms may have a
 # module of one name.
 rooms = grep -ohE '(broker|edge-http|cli|services/[a-z-]+(/plugins/[a-z-]+)?)/[a-z_0-9]+\.h' $(1) | \
@@ -238,27 +249,29 @@ chaos-prove: $(O)/bin/broker $(O)/bin/edge-http hand
 chaos-house:
 	tests/chaos/house.py --rounds $(or $(ROUNDS),10) --rows $(or $(ROWS),100000) $(if $(SEED),--seed $(SEED))
 
-# Side by side with its peers, in one run (bench/run.py --help): make bench [BENCH="--runs 5 --ms 1500"]
+# Side by side with its peers, in one run (bench/run.py --help): make bench [BENCH="--runs 3 --secs 0.5"]
 bench:
 	$(MAKE) -s BUILD=release all benches
 	bench/run.py --build build/release --write docs/benchmarks.md $(BENCH)
 
-# make install [PREFIX=/usr/local] [DESTDIR=…] [BUILD=release]: for who builds programs on the bus.
+# make install [PREFIX=/usr/local] [DESTDIR=…] [BUILD=release]: programs, and what who builds on the bus needs.
 PREFIX ?= /usr/local
 to = $(DESTDIR)$(PREFIX)
-install: all clientlibs
-	install -d $(to)/bin $(to)/include $(to)/lib/pkgconfig $(to)/share/doc/taxiway/examples
+install: all install-lib
+	install -d $(to)/bin $(to)/share/doc/taxiway/examples
 	install -m 755 $(BINS) $(to)/bin
+	cp examples/* clients/python/*.py clients/node/*.mjs clients/node/package.json proto/PROTOCOL.md $(to)/share/doc/taxiway/examples
+	$(if $(wildcard docs/taxi.1),install -D -m 644 docs/taxi.1 $(to)/share/man/man1/taxi.1)
+	if $(O)/bin/taxi completion bash >$(O)/taxi.bash 2>/dev/null; then \
+		install -D -m 644 $(O)/taxi.bash $(to)/share/bash-completion/completions/taxi; fi
+install-lib: clientlibs
+	install -d $(to)/include $(to)/lib/pkgconfig
 	install -m 644 $(CLIENTC)/taxiway.h $(to)/include
 	install -m 644 $(O)/lib/libtaxiway.a $(to)/lib
 	install -m 755 $(O)/lib/libtaxiway.so.$(SOVER) $(to)/lib/libtaxiway.so.$(VERSION)
 	ln -sf libtaxiway.so.$(VERSION) $(to)/lib/libtaxiway.so.$(SOVER)
 	ln -sf libtaxiway.so.$(SOVER) $(to)/lib/libtaxiway.so
 	sed 's|@prefix@|$(PREFIX)|; s|@version@|$(VERSION)|; s|@libs@|$(LIBS)|' $(CLIENTC)/taxiway.pc.in >$(to)/lib/pkgconfig/taxiway.pc
-	cp examples/* clients/python/taxiway.py clients/node/taxiway.mjs proto/PROTOCOL.md $(to)/share/doc/taxiway/examples
-	$(if $(wildcard docs/taxi.1),install -D -m 644 docs/taxi.1 $(to)/share/man/man1/taxi.1)
-	if $(O)/bin/taxi completion bash >$(O)/taxi.bash 2>/dev/null; then \
-		install -D -m 644 $(O)/taxi.bash $(to)/share/bash-completion/completions/taxi; fi
 
 headers:
 	@for h in $(HDR); do $(CC) $(CPPFLAGS) -std=c11 -fsyntax-only -x c -include $$h /dev/null || exit 1; done; echo "headers ok: $(words $(HDR))"
@@ -280,7 +293,7 @@ format:
 
 clean: ; rm -rf build compile_commands.json
 print-%: ; @echo $($*)
-.PHONY: all install clientlibs check units hand examples benches fuzz fuzzers chaos chaos-prove chaos-house bench headers lint analyze format clean
+.PHONY: all install install-lib clientlibs check units hand examples benches fuzz fuzzers sim sim-mutants chaos chaos-prove chaos-house bench headers lint analyze format clean
 .DELETE_ON_ERROR:
 .SECONDARY:
--include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC) $(wildcard tests/chaos/*.c))) $(PICOBJ:.o=.d)
+-include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC) $(wildcard tests/chaos/*.c tests/sim/*.c))) $(PICOBJ:.o=.d)
