@@ -298,3 +298,11 @@ groups_dead_has(const struct owed_group *g, uint64_t seq)
 {
 	return g->ndead > 0 && bsearch(&seq, g->dead, g->ndead, sizeof(*g->dead), by_seq) != NULL;
 }
+
+bool
+groups_dead_read(struct owed_group *g)
+{
+	if (g->ndead > 0 && (group_is_live(g->core) || group_read(g->core) > g->dead[g->ndead - 1]))
+		g->ndead = 0;
+	return g->ndead == 0;
+}

@@ -31,6 +31,8 @@ void groups_dead_save(void *arg, const struct group_item *it, struct span reason
 void groups_dead_tick(struct broker *b); /* what the disk had no room for */
 int groups_dead_open(struct broker *b);  /* after the groups; 0, or -1 (logged) */
 bool groups_dead_has(const struct owed_group *g, uint64_t seq);
+/* The group has come by all of those: its state tells of them itself. */
+bool groups_dead_read(struct owed_group *g);
 void groups_dead_free(struct broker *b);
 
 /* groups_settings.c */

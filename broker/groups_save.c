@@ -50,7 +50,8 @@ save(struct owed_group *g, bool clean)
 	list_remove(&g->unsaved);
 	group_take_dirty(g->core);
 	buf_init(&s->blob, STATE_MAX);
-	group_set_mark(g->core, b->groups.dead_no);
+	if (groups_dead_read(g))
+		group_set_mark(g->core, b->groups.dead_no);
 	s->sealed = g->sealed = clean || group_is_idle(g->core);
 	group_encode(g->core, b->head, s->sealed, &s->blob);
 	INVARIANT(!s->blob.failed);
