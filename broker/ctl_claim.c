@@ -1,15 +1,35 @@
-/* sys.claim: whose a path is.  The first claim wins and is kept in the journal. */
+/* sys.claim: whose a path is.  The first claim wins and is kept in the journal, which takes
+ * JOURNAL_CLAIMS of them: one name, and one session, may have no more than a part. */
 #include "base/die.h"
+#include "broker/auth.h"
+#include "broker/claims.h"
 #include "broker/ctl_impl.h"
 
 /* As long as the edge takes them. */
 enum { PATH_MAX_BYTES = 255, NAME_MAX_BYTES = 127 };
+enum { NAME_CLAIMS = 1024, SESSION_CLAIMS = 4096 };
 
 struct claim {
 	struct job job;
 	struct ctl_call call;
 	char *path, *name;
+	bool fresh; /* nobody had, or was about to have, the path */
 };
+
+static void
+note(struct broker *b, const struct claim *c)
+{
+	const struct journal_op *op = &c->job.op;
+
+	if (op->err != ERR_OK) {
+		if (c->fresh)
+			claims_del(b->claims, span_str(c->path));
+	} else if (op->kind == JOURNAL_CLAIM) {
+		claims_set(b->claims, span_str(c->path), span_str(op->u.claim.owner));
+	} else {
+		claims_del(b->claims, span_str(c->path));
+	}
+}
 
 static void
 on_done(struct broker *b, struct job *j)
@@ -17,6 +37,7 @@ on_done(struct broker *b, struct job *j)
 	struct claim *c = LIST_ITEM(j, struct claim, job);
 	struct buf body;
 
+	note(b, c);
 	if (j->op.err != ERR_OK) {
 		ctl_refuse(b, &c->call, j->op.err,
 		    j->op.err == ERR_BUSY    ? "the disk is full"
@@ -50,7 +71,51 @@ submit(struct broker *b, const struct ctl_call *call, enum journal_kind kind, st
 	c->job.op.u.claim.path = span_str(c->path);
 	c->job.op.u.claim.name = span_str(c->name);
 	c->job.done = on_done;
+	c->fresh = kind == JOURNAL_CLAIM && !claims_has(b->claims, span_str(c->path));
+	if (c->fresh)
+		claims_set(b->claims, span_str(c->path), span_str(c->name));
 	broker_submit(b, &c->job);
+}
+
+/* True: it may be submitted; else it was answered. */
+static bool
+has_room(struct broker *b, const struct ctl_call *c, struct span path, struct span name)
+{
+	struct peer *p = registry_by_session(&b->reg, c->session);
+
+	if (claims_has(b->claims, path) || p == NULL)
+		return true;
+	if (claims_of(b->claims, name) >= NAME_CLAIMS) {
+		ctl_refuse(b, c, ERR_QUOTA, "this name has claimed 1,024 paths");
+		return false;
+	}
+	if (p->claims >= SESSION_CLAIMS) {
+		ctl_refuse(b, c, ERR_QUOTA, "this session has claimed 4,096 paths");
+		return false;
+	}
+	p->claims++;
+	return true;
+}
+
+static bool
+is_loaded(struct broker *b, const struct ctl_call *c)
+{
+	if (b->claims == NULL)
+		b->claims = claims_load(b->journal);
+	if (b->claims == NULL)
+		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
+	return b->claims != NULL;
+}
+
+static bool
+may_claim(struct broker *b, const struct ctl_call *c, struct span name)
+{
+	struct peer *p = registry_by_session(&b->reg, c->session);
+	const char *why = p != NULL ? auth_refuses_claim(b, p, name) : NULL;
+
+	if (why != NULL)
+		ctl_refuse(b, c, ERR_DENIED, why);
+	return why == NULL;
 }
 
 void
@@ -62,7 +127,7 @@ ctl_claim(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 		ctl_missing(b, c, "/path", "expected a string of 1 to 255 bytes");
 	} else if (name.n == 0 || name.n > NAME_MAX_BYTES) {
 		ctl_missing(b, c, "/name", "expected a string of 1 to 127 bytes");
-	} else {
+	} else if (may_claim(b, c, name) && is_loaded(b, c) && has_room(b, c, path, name)) {
 		submit(b, c, JOURNAL_CLAIM, path, name);
 	}
 }
@@ -94,7 +159,7 @@ ctl_claim_forget(struct broker *b, const struct ctl_call *c, const msgpack_objec
 		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
 	} else if (w.name == NULL) {
 		ctl_refuse(b, c, ERR_NOT_FOUND, "nobody has claimed this path");
-	} else {
+	} else if (may_claim(b, c, span_str(w.name)) && is_loaded(b, c)) {
 		submit(b, c, JOURNAL_CLAIM_DEL, w.path, span_str(w.name));
 	}
 	free(w.name);
