@@ -296,4 +296,4 @@ print-%: ; @echo $($*)
 .PHONY: all install install-lib clientlibs check units hand examples benches fuzz fuzzers sim sim-mutants chaos chaos-prove chaos-house bench headers lint analyze format clean
 .DELETE_ON_ERROR:
 .SECONDARY:
--include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC) $(wildcard tests/chaos/*.c tests/sim/*.c))) $(PICOBJ:.o=.d)
+-include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC) $(BSRC) $(BLIB) $(wildcard tests/chaos/*.c tests/sim/*.c))) $(PICOBJ:.o=.d)
