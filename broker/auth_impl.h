@@ -4,6 +4,7 @@
  * this. */
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "broker/auth.h"
 #include "broker/zap.h"
 #include "proto/sock.h"
