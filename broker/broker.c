@@ -28,7 +28,8 @@ enum {
 	TICK_MS = 250,
 	CHANGED_MS = 100,
 	QUEUE_RETRY_MS = 5,
-	PROBE_MS = 1500
+	PROBE_MS = 1500,
+	RETURN_MS = 1500
 };
 
 int64_t
@@ -356,6 +357,9 @@ broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
 	b->journal_watch = loop_fd(l, journal_fd(j), ZMQ_POLLIN, on_journal, b);
 	b->ticked_ms = broker_now(b);
 	loop_timer(l, &b->tick, b->ticked_ms + TICK_MS);
+	/* Whoever worked for the broker of before is on the way. */
+	route_be_patient(b->route,
+	    b->head > 0 || b->groups.all != NULL ? broker_now(b) + RETURN_MS : 0);
 	log_info("broker_up", LOG_S("bind", c->bind), LOG_S("feed", c->feed),
 	    LOG_U("head", b->head), LOG_U("groups", HASH_COUNT(b->groups.all)),
 	    LOG_ID("epoch", b->epoch));

@@ -5,6 +5,7 @@
 #include "base/die.h"
 #include "broker/route_impl.h"
 #include "proto/limits.h"
+#include "proto/topic.h"
 
 enum {
 	BOUNCES = 8, /* times one request is tried again */
@@ -32,6 +33,7 @@ route_new(struct match *m, const struct route_ops *ops, uint64_t salt, size_t ma
 	r->max_peer_bytes = max_peer_bytes;
 	r->free_slot = ROUTE_NO_SLOT;
 	r->spare.most = SPARE;
+	list_init(&r->homeless);
 	return r;
 }
 
@@ -48,11 +50,11 @@ route_request(struct route *r, const struct route_req *q, int64_t now)
 	if (route_flight_by_client(r, q->client, q->id) != NULL)
 		return ERR_OK;
 	p = route_pool_for(r, q->topic);
-	if (p == NULL)
+	if (p == NULL && now >= r->patient_until)
 		return ERR_NO_WORKERS;
 	if (r->bytes + bytes > r->max_bytes || q->client->bytes + bytes > r->max_peer_bytes)
 		return ERR_BUSY;
-	m = list_empty(&p->waiting) ? route_pool_choose(p, bytes) : NULL;
+	m = p != NULL && list_empty(&p->waiting) ? route_pool_choose(p, bytes) : NULL;
 	f = route_flight_new(r, q, now);
 	if ((m == NULL || f->again) && !route_flight_keep(f, q->frame)) {
 		route_flight_free(r, f);
@@ -61,6 +63,8 @@ route_request(struct route *r, const struct route_req *q, int64_t now)
 	r->count.requests++;
 	if (m != NULL) {
 		route_flight_send(r, f, m, q->frame, now);
+	} else if (p == NULL) {
+		route_flight_park(r, f);
 	} else {
 		route_flight_wait(r, f, p, false);
 	}
@@ -71,6 +75,8 @@ route_request(struct route *r, const struct route_req *q, int64_t now)
 static void
 close_ranks(struct route *r, struct route_pool *p, int64_t now)
 {
+	if (p == NULL)
+		return;
 	route_flight_pump(r, p, now);
 	route_pool_release(r, p);
 }
@@ -128,7 +134,8 @@ try_again(struct route *r, struct flight *f, bool may_have_run, int64_t now)
 	    f->bounces == BOUNCES)
 		return false;
 	p = route_pool_for(r, span_of(f->copy + f->topic_at, f->ntopic));
-	if (p == NULL || (from->pool == p && p->members == 1 && !from->closing))
+	if (p == NULL ? !(may_have_run && r->patient)
+		      : from->pool == p && p->members == 1 && !from->closing)
 		return false;
 	route_flight_lift(r, f);
 	f->resent |= may_have_run;
@@ -136,6 +143,10 @@ try_again(struct route *r, struct flight *f, bool may_have_run, int64_t now)
 	r->count.again++;
 	route_flight_rename(
 	    r, f); /* the first worker's answer, if it still comes, is not of this try */
+	if (p == NULL) {
+		route_flight_park(r, f);
+		return true;
+	}
 	route_flight_wait(r, f, p, true);
 	route_flight_pump(r, p, now);
 	return true;
@@ -213,6 +224,11 @@ disperse(struct route *r, struct route_pool *p, int64_t now)
 		struct route_pool *other =
 		    route_pool_for(r, span_of(f->copy + f->topic_at, f->ntopic));
 
+		if (other == NULL && f->resent && r->patient) {
+			route_flight_lift(r, f);
+			route_flight_park(r, f);
+			continue;
+		}
 		if (other == NULL) {
 			route_flight_fail(r, f, f->resent ? ERR_WORKER_LOST : ERR_NO_WORKERS,
 			    "no worker is left");
@@ -222,6 +238,23 @@ disperse(struct route *r, struct route_pool *p, int64_t now)
 		route_flight_wait(r, f, other, false);
 		route_flight_pump(r, other, now);
 	}
+}
+
+/* What waited for a pool like this one, in the order in which it came. */
+static void
+take_home(struct route *r, struct route_pool *p, int64_t now)
+{
+	struct span pattern = span_of(p->pattern, p->npattern);
+	struct flight *f;
+
+	LIST_EACH (f, &r->homeless, struct flight, place) {
+		if (!topic_match(pattern, span_of(f->copy + f->topic_at, f->ntopic)))
+			continue;
+		route_flight_lift(r, f);
+		route_flight_arm(r, f, f->deadline);
+		route_flight_wait(r, f, p, false);
+	}
+	route_flight_pump(r, p, now);
 }
 
 void
@@ -246,7 +279,14 @@ route_join(struct route *r, struct route_peer *peer, struct span pattern, uint32
 	} else {
 		route_pool_refile(m);
 	}
-	route_flight_pump(r, m->pool, now);
+	take_home(r, m->pool, now);
+}
+
+void
+route_be_patient(struct route *r, int64_t until)
+{
+	r->patient = true;
+	r->patient_until = until;
 }
 
 bool
@@ -308,6 +348,8 @@ route_run(struct route *r, int64_t now)
 
 		if (f->state == FLIGHT_SENT) {
 			route_flight_fail(r, f, ERR_TIMEOUT, "no answer before the deadline");
+		} else if (f->pool == NULL && !f->resent) {
+			route_flight_fail(r, f, ERR_NO_WORKERS, "no worker serves this topic");
 		} else {
 			struct route_pool *p = f->pool;
 

@@ -54,6 +54,11 @@ struct route *route_new(struct match *m, const struct route_ops *ops, uint64_t s
     size_t max_bytes, size_t max_peer_bytes);
 void route_free(struct route *r);
 
+/* From now on a request that may be run twice and whose worker was lost waits for a worker until
+ * its deadline, though none is there; and until `until` so does any other, for at most that long:
+ * the workers of before are on their way. */
+void route_be_patient(struct route *r, int64_t until);
+
 /* ---- workers ---- */
 /* Joining again replaces the credit. */
 void route_join(struct route *r, struct route_peer *p, struct span pattern, uint32_t credit,

@@ -207,6 +207,20 @@ route_flight_wait(struct route *r, struct flight *f, struct route_pool *p, bool 
 }
 
 void
+route_flight_park(struct route *r, struct flight *f)
+{
+	int64_t until = f->deadline;
+
+	f->state = FLIGHT_WAITS;
+	f->pool = NULL;
+	r->waiting++;
+	list_push_back(&r->homeless, &f->place);
+	if (!f->resent && r->patient_until < until)
+		until = r->patient_until;
+	timer_set(&r->deadlines, &f->timer, until);
+}
+
+void
 route_flight_pump(struct route *r, struct route_pool *p, int64_t now)
 {
 	struct flight *f;

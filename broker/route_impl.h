@@ -20,7 +20,7 @@ struct flight {
 	struct timer timer;  /* deadline */
 	struct flight_key key;
 	struct route_peer *client;
-	struct route_pool *pool;     /* WAITS */
+	struct route_pool *pool;     /* WAITS; NULL: homeless */
 	struct route_member *member; /* SENT, GHOST */
 	enum flight_state state;
 	uint32_t slot, generation;
@@ -68,6 +68,9 @@ struct route {
 	struct flight *asked;
 	struct timer_heap deadlines;
 	struct pool spare; /* flights */
+	struct list homeless; /* requests that wait for a pool */
+	bool patient;
+	int64_t patient_until;
 	struct slot *slots;
 	uint32_t nslots, free_slot;
 	size_t waiting, under_way, nghosts;
@@ -88,6 +91,7 @@ struct flight *route_flight_by_client(
 void route_flight_arm(struct route *r, struct flight *f, int64_t deadline);
 bool route_flight_keep(struct flight *f, struct span frame); /* false: no memory for a copy */
 void route_flight_wait(struct route *r, struct flight *f, struct route_pool *p, bool front);
+void route_flight_park(struct route *r, struct flight *f); /* among the homeless */
 void route_flight_send(
     struct route *r, struct flight *f, struct route_member *m, struct span frame, int64_t now);
 void route_flight_pump(

@@ -564,3 +564,39 @@ def test_a_crash_marks_only_what_somebody_may_have_seen(bus, house):
     w.sub("t.>", group="g", credit=4)
     got = [w.recv() for _ in range(4)]
     assert all(d.head.get("again") for d in got)
+
+
+# --- requests -----------------------------------------------------------------------------------------------------
+def test_a_request_after_a_restart_waits_for_the_workers_of_before(bus, house):
+    bus.pub("t.x", 1)
+    house.the_broker.kill9()
+    house.broker()
+    bus, w = house.bus(), house.bus()
+    id = bus.start("REQ", "svc.x", {"ttl": 5000})
+    lost = bus.start("REQ", "nobody.x", {"ttl": 5000})
+    flush = bus.req("sys.ping.broker").body
+    assert flush["name"] == "broker"
+    w.sub("svc.*", serve=True)
+    d = w.recv()
+    assert "again" not in d.head and d.head["left"] < 5000
+    w.reply(d, 1)
+    assert bus.finish(id).body == 1
+    e = refused(bus.finish, lost)
+    assert e.code == "NO_WORKERS" and e.retry == "later"
+    assert refused(bus.req, "nobody.x").code == "NO_WORKERS"
+
+
+def test_a_request_that_may_run_twice_waits_for_a_worker_to_return(bus, house):
+    w = house.bus()
+    w.sub("svc.*", serve=True)
+    twice, once = bus.start("REQ", "svc.x", {"ttl": 20000, "again": True}, 1), bus.start("REQ", "svc.x", {"ttl": 20000}, 2)
+    w.recv(), w.recv()
+    w.call("UNSUB", "svc.*", {"serve": True})
+    w.close()
+    assert refused(bus.finish, once).code == "WORKER_LOST"
+    fresh = house.bus()
+    fresh.sub("svc.*", serve=True)
+    d = fresh.recv()
+    assert d.body == 1 and d.head["again"] is True
+    fresh.reply(d, "second")
+    assert bus.finish(twice).body == "second"
