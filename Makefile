@@ -257,13 +257,20 @@ bench:
 # make install [PREFIX=/usr/local] [DESTDIR=…] [BUILD=release]: programs, and what who builds on the bus needs.
 PREFIX ?= /usr/local
 to = $(DESTDIR)$(PREFIX)
-install: all install-lib
+install: all install-lib cli-files
 	install -d $(to)/bin $(to)/share/doc/taxiway/examples
 	install -m 755 $(BINS) $(to)/bin
 	cp examples/* clients/python/*.py clients/node/*.mjs clients/node/package.json proto/PROTOCOL.md $(to)/share/doc/taxiway/examples
-	$(if $(wildcard docs/taxi.1),install -D -m 644 docs/taxi.1 $(to)/share/man/man1/taxi.1)
-	if $(O)/bin/taxi completion bash >$(O)/taxi.bash 2>/dev/null; then \
-		install -D -m 644 $(O)/taxi.bash $(to)/share/bash-completion/completions/taxi; fi
+	install -D -m 644 $(O)/taxi.1 $(to)/share/man/man1/taxi.1
+	install -D -m 644 $(O)/taxi.bash $(to)/share/bash-completion/completions/taxi
+	install -D -m 644 $(O)/taxi.zsh $(to)/share/zsh/vendor-completions/_taxi
+	install -D -m 644 $(O)/taxi.fish $(to)/share/fish/vendor_completions.d/taxi.fish
+# The manual and the completions are made from the command line's own tables.
+cli-files: $(O)/taxi.1 $(O)/taxi.bash $(O)/taxi.zsh $(O)/taxi.fish
+$(O)/taxi.1: $(O)/bin/taxi
+	@$< help --man >$@
+$(O)/taxi.%: $(O)/bin/taxi
+	@$< completion $* >$@
 install-lib: clientlibs
 	install -d $(to)/include $(to)/lib/pkgconfig
 	install -m 644 $(CLIENTC)/taxiway.h $(to)/include
@@ -293,7 +300,7 @@ format:
 
 clean: ; rm -rf build compile_commands.json
 print-%: ; @echo $($*)
-.PHONY: all install install-lib clientlibs check units hand examples benches fuzz fuzzers sim sim-mutants chaos chaos-prove chaos-house bench headers lint analyze format clean
+.PHONY: all install install-lib cli-files clientlibs check units hand examples benches fuzz fuzzers sim sim-mutants chaos chaos-prove chaos-house bench headers lint analyze format clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 -include $(patsubst %.o,%.d,$(call obj,$(SRC) $(TSRC) $(XSRC) $(BSRC) $(BLIB) $(wildcard tests/chaos/*.c tests/sim/*.c))) $(PICOBJ:.o=.d)

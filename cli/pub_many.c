@@ -215,9 +215,11 @@ on_input(void *arg, short revents)
 	ssize_t n;
 
 	(void)revents;
-	memmove(m->in.p, m->in.p + m->at, m->in.n - m->at);
-	m->in.n -= m->at;
-	m->at = 0;
+	if (m->at > 0) {
+		memmove(m->in.p, m->in.p + m->at, m->in.n - m->at);
+		m->in.n -= m->at;
+		m->at = 0;
+	}
 	room = buf_room(&m->in, READ);
 	n = room ? read(m->fd, room, READ) : -1;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && room != NULL)
