@@ -95,7 +95,7 @@ class Bench:
 
     def beside(self, kind, run, target=None, label="", name=None, wants="≥", **kw):
         it = self.get(kind, label, **kw)
-        name = name or (it.name if it else kind.__name__ if not kw else f"{kind.__name__} ({label})")
+        name = name or kind.name
         if it is None:
             return Beside(name, None, target, self.why[(kind, label)], wants)
         return Beside(name, lambda: run(it), target, "", wants)
@@ -138,8 +138,8 @@ def publish_rows(b, t):
 
     def row(w, redis_wants, synced_wants, unsynced_wants, rabbit_wants):
         rows = [
-            b.beside(s.Redis, lambda p: redis(p, w), redis_wants, label="durable", durable=True),
-            b.beside(s.Nats, lambda p: nats(p, w), synced_wants, label="synced", synced=True),
+            b.beside(s.Redis, lambda p: redis(p, w), redis_wants, label="durable", name="Redis, appendfsync always", durable=True),
+            b.beside(s.Nats, lambda p: nats(p, w), synced_wants, label="synced", name="JetStream, every write synced", synced=True),
             b.beside(s.Nats, lambda p: nats(p, w), unsynced_wants, name="JetStream, unsynced (its default)", wants=">"),
             b.beside(s.Rabbit, lambda p: rabbit(p, w), rabbit_wants, name="RabbitMQ quorum"),
             b.beside(s.Mosquitto, lambda p: b.load("peer_mosquitto", "pub", p.at, window=w), name="Mosquitto QoS 1, unsynced"),
@@ -175,7 +175,7 @@ def consume_row(b, t):
         return fill_and_drain("peer_redis", p.at, 150000, "group", None, "c")
     return [Row("consume", "durable consume with ack, `many`", ours, [
         b.beside(s.Nats, lambda p: fill_and_drain("peer_nats", p.at, 150000, "stream", "drop", "c"), 1.0, name="JetStream push"),
-        b.beside(s.Redis, redis, 2.0, label="durable", durable=True),
+        b.beside(s.Redis, redis, 2.0, label="durable", name="Redis, appendfsync always", durable=True),
         b.beside(s.Rabbit, lambda p: fill_and_drain("peer_rabbit", p.at, 25000, "queue", "drop", "c"), 3.0, name="RabbitMQ quorum")])]
 
 
@@ -194,9 +194,8 @@ def http_rows(b, t):
     script.write_text('wrk.method="POST"\nwrk.headers["Content-Type"]="application/json"\n'
                       'wrk.body=\'{"apiVersion":"OT-2/v1alpha1","protocol":"PlateTransfer","plate":{"rows":1,"columns":2},'
                       '"spec":[{"volume":50},{"volume":60}]}\'\n')
-    if s.missing(s.Nginx, b.yard):
-        nothing = Beside(s.Nginx.name, None, 1.0, s.missing(s.Nginx, b.yard))
-        return [Row("http", "HTTP echo through edge, bus and worker, 64 connections", None, [nothing])]
+    if not s.program("wrk"):
+        return []
     return [
         Row("http", "HTTP echo through edge, bus and worker, 64 connections", lambda: b.wrk(f"{t.http}/bench/echo"),
             [b.beside(s.Nginx, lambda p: b.wrk(f"{p.http}/"), 1.0)]),

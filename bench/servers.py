@@ -163,6 +163,8 @@ class Proxy:
 
 
 class Nats:
+    name = "NATS"
+
     def __init__(self, yard, synced=False):
         self.name = "JetStream, every write synced" if synced else "NATS"
         self.how = ("as the other, its store in a directory with `chattr +S`, so that each write(2) is on the disk when it returns: "
@@ -186,6 +188,8 @@ class Nats:
 
 
 class Redis:
+    name = "Redis"
+
     def __init__(self, yard, durable=False):
         self.name = "Redis, appendfsync always" if durable else "Redis"
         self.how = ("`appendonly yes`, `appendfsync always`, no rewrite during the run, no snapshots" if durable else
@@ -267,7 +271,7 @@ NEEDS = {
     Redis: (["redis-server"], "peer_redis"),
     Rabbit: (["rabbitmq-server"], "peer_rabbit"),
     Mosquitto: (["mosquitto"], "peer_mosquitto"),
-    Nginx: (["nginx-light", "wrk"], "hello"),
+    Nginx: (["nginx"], "hello"),
 }
 LIBRARY = {"peer_nats": "libnats-dev", "peer_redis": "libhiredis-dev", "peer_rabbit": "librabbitmq-dev", "peer_mosquitto": "libmosquitto-dev",
            "hello": "libmicrohttpd-dev", "peer_sqlite": "libsqlite3-dev"}
@@ -276,7 +280,7 @@ LIBRARY = {"peer_nats": "libnats-dev", "peer_redis": "libhiredis-dev", "peer_rab
 def missing(kind, yard):
     """Why this one cannot run here; "" when it can."""
     packages, load = NEEDS[kind]
-    gone = [p for p in packages if not package(p) and not program(p)]
+    gone = [p for p in packages if not program(p)]
     if not (yard.loads / load).exists():
         gone.append(LIBRARY.get(load, load))
     return f"not installed: {', '.join(gone)}" if gone else ""
