@@ -180,9 +180,9 @@ class Driver:
 
 
 class Broker:
-    def __init__(self, *args):
+    def __init__(self, *args, endpoint=None):
         self.base = tempfile.mkdtemp(prefix="taxi", dir="/tmp")
-        self.endpoint, self.args = f"ipc://{self.base}/bus", args
+        self.endpoint, self.args = endpoint or f"ipc://{self.base}/bus", args
         self.start()
 
     def spawn(self):

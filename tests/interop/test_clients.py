@@ -7,10 +7,12 @@ import time
 
 import msgpack
 import pytest
+import zmq.auth
 
 import taxiwire
 from bus import Bus, new_id
 from drive import SLOW, Broker, Driver, Failed, FakeBroker, wait_for
+from waiting import free_port  # drive.py has found it
 
 LANGS = ("c", "python", "node")
 
@@ -366,6 +368,39 @@ def test_cancel_of_parts(rig, t):
     refused(lambda: rig.b.finish(stuck), "GONE", "never")
     rig.b.call("fail", m=m["msg"], code="GONE")
     rig.b.call("unsub", name="s")
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+ACL = """
+lab-7
+    key = "%s"
+    publish = "t.>"
+    subscribe = "t.>"
+"""
+
+
+def test_keys(tmp_path):
+    public, files = {}, {}
+    for name in ("broker", "lab", "stranger"):
+        files[name], secret = zmq.auth.create_certificates(tmp_path, name)
+        os.chmod(secret, 0o600)
+        public[name] = zmq.auth.load_certificate(files[name])[0].decode()
+    (tmp_path / "acl").write_text(ACL % public["lab"])
+    broker = Broker("--keys", str(tmp_path), endpoint=f"tcp://127.0.0.1:{free_port()}")
+    for lang in LANGS:
+        d = Driver(lang, broker.endpoint, TAXI_KEY=str(tmp_path / "lab.key"), TAXI_BROKER_KEY=public["broker"])
+        d.sub("w", "t.a", group=f"g-{lang}")
+        assert d.call("publish", topic="t.a", body=1)["groups"] > 0
+        d.call("ack", m=d.msg("w")["msg"])
+        refused(lambda: d.call("publish", topic="other.a", body=1), "DENIED", "never")
+        refused(lambda: d.call("request", topic="t.a"), "DENIED", "never")
+        refused(lambda: d.sub("x", "other.>"), "DENIED", "never")
+        d.close()
+        for env in ({"TAXI_KEY": str(tmp_path / "stranger.key"), "TAXI_BROKER_KEY": public["broker"]}, {}):
+            d = Driver(lang, broker.endpoint, **env)
+            refused(lambda: d.call("publish", topic="t.a", body=1, timeout=0.3), "BUSY", "later")
+            d.close()
+    broker.close()
 
 
 # --- through a broker's death ----------------------------------------------------------------------------------------
