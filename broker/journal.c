@@ -271,7 +271,9 @@ journal_move(const struct journal_op *op, const struct journal_src *s, bool all_
 		return JOURNAL_REFUSE;
 	if (all_repeats && cur.p != NULL && s->known && s->is_cur)
 		return JOURNAL_STAY;
-	if (was.p != NULL && !(s->known ? s->is_was : was.n == 0))
-		return JOURNAL_REFUSE;
+	if (was.p != NULL && !(s->known ? s->is_was : was.n == 0)) {
+		/* All that it holds is stored: it was sent again, and the cursor has moved on since. */
+		return all_repeats && op->u.put.n > 0 && s->known ? JOURNAL_STAY : JOURNAL_REFUSE;
+	}
 	return cur.p != NULL ? JOURNAL_MOVE : JOURNAL_STAY;
 }

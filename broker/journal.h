@@ -78,7 +78,8 @@ enum journal_from { JOURNAL_FROM_NEW, JOURNAL_FROM_ALL, JOURNAL_FROM_SEQ, JOURNA
  *
  * Cursor of a PUT: `was` present but empty expects a src that was never set.  `cur` {NULL,0} checks
  * `was` and sets nothing.  Where every record is a repeat (or there is none) and the stored cursor
- * equals `cur` already, it is a repeat as a whole and `was` is not looked at. */
+ * equals `cur` already, it is a repeat as a whole and `was` is not looked at; nor does `was` refuse
+ * one whose records (at least one) are all repeats: then the cursor, which moved on since, stays. */
 struct journal_op {
 	struct list node;
 	enum journal_kind kind;

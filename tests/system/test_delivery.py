@@ -600,3 +600,19 @@ def test_a_request_that_may_run_twice_waits_for_a_worker_to_return(bus, house):
     assert d.body == 1 and d.head["again"] is True
     fresh.reply(d, "second")
     assert bus.finish(twice).body == "second"
+
+
+# --- once in ------------------------------------------------------------------------------------------------------
+def test_a_batch_sent_again_after_its_cursor_moved_on_is_a_repeat(bus):
+    first = [("t.x", new_id(), {}, n) for n in range(3)]
+    second = [("t.x", new_id(), {}, n) for n in range(3)]
+    a = bus.batch(first, src="s", cur=b"1", was=b"").meta["seqs"]
+    b = bus.batch(second, src="s", cur=b"2", was=b"1").meta["seqs"]
+    assert bus.batch(first, src="s", cur=b"1", was=b"").meta["seqs"] == a
+    assert bus.batch(second, src="s", cur=b"2", was=b"1").meta["seqs"] == b
+    assert bytes(call(bus, "sys.cursor", src="s")["cur"]) == b"2"
+    assert refused(bus.batch, first + [("t.x", new_id(), {}, 9)], src="s", cur=b"1", was=b"").code == "CONFLICT"
+    assert refused(bus.batch, [], src="s", cur=b"3", was=b"1").code == "CONFLICT"
+    # Known records and the cursor as expected: it moves.
+    bus.batch(first, src="s", cur=b"3", was=b"2")
+    assert bytes(call(bus, "sys.cursor", src="s")["cur"]) == b"3"
