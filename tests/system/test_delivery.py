@@ -616,3 +616,137 @@ def test_a_batch_sent_again_after_its_cursor_moved_on_is_a_repeat(bus):
     # Known records and the cursor as expected: it moves.
     bus.batch(first, src="s", cur=b"3", was=b"2")
     assert bytes(call(bus, "sys.cursor", src="s")["cur"]) == b"3"
+
+
+def test_an_id_that_is_being_committed_is_stored_once(bus):
+    id = new_id()
+    frame = taxiwire.encode("PUB", "t.x", id, {}, msgpack.packb(1))
+    other = taxiwire.encode("PUB", "t.x", id, {}, msgpack.packb(2))
+    answers = []
+    take = bus._take
+    bus._take = lambda f: (answers.append(taxiwire.decode(f)) if taxiwire.decode(f)[3] == id else take(f))
+    bus.send_frame(taxiwire.encode("PACK", "", new_id(), {}, msgpack.packb([frame, frame, other])))
+    wait_for(lambda: bus.pump(0.02) and False or len(answers) == 3, 20, "three answers")
+    assert [a[1] for a in answers] == ["OK", "OK", "ERR"] and answers[0][4]["seq"] == answers[1][4]["seq"]
+    assert "again" not in answers[0][4] and answers[1][4]["again"] and answers[2][4]["code"] == "CONFLICT"
+
+
+# --- groups, rule by rule -----------------------------------------------------------------------------------------
+def test_from_a_time_counts_at_creation_only(bus, house):
+    bus.pub("t.x", "before")
+    at = int(time.time() * 1000) + 3
+    wait_for(lambda: time.time() * 1000 > at + 3, 5, "a later millisecond")
+    first = bus.pub("t.x", "after").meta["seq"]
+    w = house.bus()
+    assert w.sub("t.x", group="g", from_={"time": at}).meta["next"] == first
+    d = w.recv()
+    assert d.body == "after"
+    w.ack(d)
+    settled(bus, "g", w, owed=0)
+    assert w.sub("t.x", group="g", from_="all").meta["next"] == first + 1, "from counts once"
+    for bad in ("old", {"time": 1, "seq": 2}, {"when": 3}, 7):
+        assert refused(house.bus().sub, "t.x", group="other", from_=bad).code == "INVALID", bad
+
+
+def test_a_sub_again_replaces_its_credit(bus, house):
+    w = house.bus()
+    w.sub("t.x", group="g", credit=1)
+    for n in range(4):
+        bus.pub("t.x", n)
+    assert w.recv().body == 0
+    w.pump(0.05)
+    assert w.deliveries == []
+    w.sub("t.x", group="g", credit=3)
+    assert [w.recv().body for _ in range(2)] == [1, 2]
+    w.pump(0.05)
+    assert w.deliveries == [] and group(bus, "g")["inFlight"] == 3 and group(bus, "g")["workers"] == 1
+
+
+def test_verdicts_count_from_the_holder_with_its_try_alone(bus, house):
+    a, b = house.bus(), house.bus()
+    a.sub("t.x", group="g", tries=5)
+    bus.pub("t.x", 1)
+    d = a.recv()
+    b.sub("t.x", group="g")
+    for verb in ("NAK", "REJECT", "EXTEND"):
+        b._verdict(verb, d)
+    d.head["try"] += 1
+    for verb in ("NAK", "REJECT", "EXTEND"):
+        a._verdict(verb, d)
+    d.head["try"] -= 1
+    b.ack(d)
+    wait_for(lambda: group(bus, "g")["stale"] == 7, 20, "seven stale ones")
+    assert group(bus, "g")["inFlight"] == 1
+    a.nak(d, 0)
+    e = b.recv()
+    assert e.head["try"] == 2 and e.head["again"]
+    a.nak(d, 0)
+    wait_for(lambda: group(bus, "g")["stale"] == 8, 20, "the old holder's NAK is stale")
+    a.ack(d)
+    settled(bus, "g", b, owed=0, acked=1)  # a late ACK counts, from whoever was handed it
+    b.ack(e)
+    wait_for(lambda: group(bus, "g")["stale"] == 9, 20, "it is done already")
+
+
+def test_a_nak_takes_the_later_ones_of_its_key_back_without_a_try(bus, house):
+    w = house.bus()
+    w.sub("t.x", group="g", tries=3)
+    for n in range(3):
+        bus.pub("t.x", n, key="k")
+    bus.pub("t.x", "other", key="o")
+    got = [w.recv() for _ in range(4)]
+    w.ack(got[3])
+    w.nak(got[0], 50)
+    again = [w.recv() for _ in range(3)]
+    assert [(d.body, d.head["try"]) for d in again] == [(0, 2), (1, 1), (2, 1)] and all(d.head["again"] for d in again)
+    # A dead letter releases the key; what follows was not held up by it.
+    w.reject(again[0])
+    letters(bus, 1)
+    w.ack(again[1])
+    w.ack(again[2])
+    settled(bus, "g", w, owed=0, dead=1)
+
+
+def test_after_the_pong_behind_a_nak_nothing_is_stale(bus, house):
+    """A worker NAKs, and NAKs whatever it is sent of that key until the PONG: what comes then is in order."""
+    w = house.bus()
+    w.sub("t.x", group="g", tries=1000, credit=100)
+    pongs, turns, done = set(), 0, []
+    take = w._take
+
+    def spy(frame):
+        v = taxiwire.decode(frame)
+        if v[1] == "PONG":
+            pongs.add(v[3])
+        take(frame)
+    w._take = spy
+    waiting = None
+    for n in range(40):
+        bus.pub("t.x", n, key="k")
+    while len(done) < 40:
+        d = w.recv()
+        if waiting is not None and waiting not in pongs or (turns < 12 and d.body % 3 == 0 and d.head["try"] == 1):
+            turns += 1
+            waiting = new_id()
+            nak = taxiwire.encode("NAK", "", new_id(), {"group": "g", "seq": d.head["seq"], "try": d.head["try"], "delay": 1})
+            w.send_frame(taxiwire.encode("PACK", "", new_id(), {}, msgpack.packb([nak, taxiwire.encode("PING", "", waiting, {})])))
+            continue
+        done.append(d.body)
+        w.ack(d)
+    assert done == list(range(40)) and turns > 3
+
+
+def test_expired_in_flight_and_extended(bus, house):
+    w = house.bus()
+    w.sub("t.x", group="g", tries=2, ack_ms=300, credit=1)
+    soon = int(time.time() * 1000) + 400
+    bus.pub("t.x", "held")
+    bus.pub("t.x", "late", exp=soon)
+    d = w.recv()
+    w.extend(d, 20000)
+    wait_for(lambda: w.pump() or time.time() * 1000 > soon + 50, 20, "its time to pass")
+    assert group(bus, "g")["inFlight"] == 1 and group(bus, "g")["redelivered"] == 0
+    w.ack(d)
+    item = letters(bus, 1, reason="EXPIRED")[0]
+    assert item["tries"] == 0, "expiry is no try"
+    settled(bus, "g", w, owed=0)
