@@ -84,7 +84,8 @@ def page(rows, memory, args, bench, commands):
         "# Benchmarks", "",
         f"`make bench` wrote this page: {args.runs} rounds of {args.secs:g} s for every row.", "",
         f"Machine: {cpu_model()}, {os.cpu_count()} cores, {mem:.0f} GiB, Linux {platform.release()}; the servers, the clients and the workers share "
-        "the cores and the disk.", "",
+        f"the cores and the disk. Load average when it began: {args.load_before:.1f}"
+        + (" (others were at work: trust the ratios little, the CPU more)." if args.load_before > 1 else "."), "",
         table(rows, memory), "",
         *(["Below target:", "", *[f"- {line}" for line in bad]] if bad else ["No row is below its target."]), "",
         "## How to read it", "",

@@ -6,6 +6,7 @@ becomes a row that says so.  scripts/deps.sh --bench installs what Debian has.
 """
 import argparse
 import json
+import os
 import pathlib
 import re
 import resource
@@ -100,6 +101,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begun = time.monotonic()
+    args.load_before = os.getloadavg()[0]
     base = tempfile.mkdtemp(prefix="taxibench", dir=args.dir)
     yard = servers.Yard(base, pathlib.Path(args.build).resolve())
     try:
