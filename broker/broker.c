@@ -416,6 +416,7 @@ broker_free(struct broker *b)
 	parcels_drop(b->feed_afloat);
 	policies_free(b->policies);
 	buf_fini(&b->scratch);
+	out_free_rooms(b);
 	loop_timer_clear(b->loop, &b->tick);
 	loop_timer_clear(b->loop, &b->route_timer);
 	loop_timer_clear(b->loop, &b->flush_timer);

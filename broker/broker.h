@@ -40,6 +40,8 @@ enum drop_reason {
 
 struct trace;
 
+enum { BROKER_ROOMS = 64 };
+
 struct broker_conf {
 	const char *bind, *feed;        /* comma list; "" = none */
 	const char *keys;               /* directory; "" = none */
@@ -87,6 +89,8 @@ struct broker {
 	struct list unsent, queued, dying;
 	struct parcels *afloat, *feed_afloat; /* what libzmq holds for all peers, for the feed */
 	struct buf scratch;
+	struct buf rooms[BROKER_ROOMS]; /* spare ones */
+	unsigned nrooms;
 	/* broker.c: the request being read, so that it is not decoded twice */
 	const struct env *reading;
 	struct span reading_frame;

@@ -6,6 +6,8 @@
 #include "broker/peers.h"
 #include "proto/sock.h"
 
+enum { ROOMS_LARGE = 8, ROOM_SMALL = 64 * 1024 }; /* of the spare ones: so many of any size */
+
 struct queued {
 	struct list node;
 	size_t n;
@@ -84,6 +86,26 @@ send_now(struct broker *b, struct peer *p, struct span head, struct span body)
 	enqueue(b, p, head, body);
 }
 
+/* Room to gather frames is wanted by a peer only until the end of a turn: a few rooms serve all. */
+static void
+lend_room(struct broker *b, struct peer *p)
+{
+	if (p->pack.b.p == NULL && b->nrooms > 0)
+		p->pack.b = b->rooms[--b->nrooms];
+}
+
+static void
+take_room_back(struct broker *b, struct peer *p)
+{
+	pack_reset(&p->pack);
+	if (b->nrooms < ROOMS_LARGE || (b->nrooms < BROKER_ROOMS && p->pack.b.cap <= ROOM_SMALL)) {
+		b->rooms[b->nrooms++] = p->pack.b;
+		pack_init(&p->pack);
+	} else {
+		pack_fini(&p->pack);
+	}
+}
+
 static void
 flush_pack(struct broker *b, struct peer *p)
 {
@@ -94,7 +116,7 @@ flush_pack(struct broker *b, struct peer *p)
 		return;
 	if (p->lost == NULL)
 		send_now(b, p, pack_frame(&p->pack), none);
-	pack_reset(&p->pack);
+	take_room_back(b, p);
 }
 
 static void
@@ -111,8 +133,10 @@ out(struct broker *b, struct peer *p, struct span head, struct span body)
 	}
 	if (!pack_has_room(&p->pack, head.n))
 		flush_pack(b, p);
-	if (pack_count(&p->pack) == 0)
+	if (pack_count(&p->pack) == 0) {
 		list_push_back(&b->unsent, &p->unsent);
+		lend_room(b, p);
+	}
 	pack_add(&p->pack, head);
 }
 
@@ -122,20 +146,43 @@ out_frame(struct broker *b, struct peer *p, struct span frame)
 	out(b, p, frame, (struct span){NULL, 0});
 }
 
+/* Straight into what is gathered. */
+static void
+gather(struct broker *b, struct peer *p, const struct env *e)
+{
+	if (!pack_has_room(&p->pack, e->body.n + LIMIT_HEADER))
+		flush_pack(b, p);
+	if (pack_count(&p->pack) == 0) {
+		list_push_back(&b->unsent, &p->unsent);
+		lend_room(b, p);
+	}
+	if (pack_encode(&p->pack, e) != ERR_OK)
+		b->drops[DROP_TOO_BIG]++;
+}
+
+/* In two parts, so that a large body is copied once. */
+static void
+send_parts(struct broker *b, struct peer *p, const struct env *e)
+{
+	struct env head = *e;
+
+	head.body = (struct span){NULL, 0};
+	buf_reset(&b->scratch);
+	if (env_encode(&head, &b->scratch) == ERR_OK) {
+		out(b, p, buf_span(&b->scratch), e->body);
+	} else {
+		b->drops[DROP_TOO_BIG]++;
+	}
+}
+
 void
 out_env(struct broker *b, struct peer *p, const struct env *e)
 {
-	bool big = e->body.n > 0 && !(p->packs && pack_takes(e->body.n + LIMIT_HEADER));
-	struct env head = *e;
-
-	if (big)
-		head.body = (struct span){NULL, 0};
-	buf_reset(&b->scratch);
-	if (env_encode(&head, &b->scratch) != ERR_OK) {
-		b->drops[DROP_TOO_BIG]++;
-		return;
+	if (p->lost == NULL && p->packs && pack_takes(e->body.n + LIMIT_HEADER)) {
+		gather(b, p, e);
+	} else {
+		send_parts(b, p, e);
 	}
-	out(b, p, buf_span(&b->scratch), big ? e->body : (struct span){NULL, 0});
 }
 
 void
@@ -215,6 +262,13 @@ out_discard(struct broker *b, struct peer *p)
 	list_remove(&p->queued);
 	list_remove(&p->unsent);
 	pack_reset(&p->pack);
+}
+
+void
+out_free_rooms(struct broker *b)
+{
+	while (b->nrooms > 0)
+		buf_fini(&b->rooms[--b->nrooms]);
 }
 
 bool

@@ -1,7 +1,6 @@
 #include "proto/pack.h"
 
 #include "base/die.h"
-#include "proto/env.h"
 #include "proto/mp.h"
 
 #define PACK_ONE (64u * 1024) /* a larger frame gains nothing from being packed */
@@ -42,18 +41,49 @@ pack_has_room(const struct pack *p, size_t frame_bytes)
 	return (p->n > 0 ? p->b.n : HEAD) + frame_bytes + BIN_HEAD <= LIMIT_PACK;
 }
 
-void
-pack_add(struct pack *p, struct span frame)
+static void
+begin(struct pack *p)
 {
 	static const uint8_t room[HEAD];
 
 	if (p->n == 0)
 		buf_put(&p->b, room, sizeof room);
+}
+
+void
+pack_add(struct pack *p, struct span frame)
+{
+	begin(p);
 	mp_put_bin(&p->b, frame);
 	if (p->n++ == 0)
 		p->first = p->b.n - frame.n;
 	if (p->b.failed)
 		die(EXIT_AGAIN, "out of memory for %zu bytes to send", frame.n);
+}
+
+enum err
+pack_encode(struct pack *p, const struct env *e)
+{
+	uint8_t head[BIN_HEAD] = {0xc6};
+	enum err err;
+	size_t at, n;
+
+	begin(p);
+	at = p->b.n;
+	buf_put(&p->b, head, sizeof head);
+	if (p->b.failed)
+		die(EXIT_AGAIN, "out of memory for what is to be sent");
+	err = env_encode(e, &p->b);
+	if (err != ERR_OK) {
+		p->b.n = p->n > 0 ? at : 0;
+		return err;
+	}
+	n = p->b.n - at - sizeof head;
+	for (unsigned i = 0; i < 4; i++)
+		p->b.p[at + 1 + i] = (uint8_t)(n >> (24 - 8 * i));
+	if (p->n++ == 0)
+		p->first = p->b.n - n;
+	return ERR_OK;
 }
 
 size_t

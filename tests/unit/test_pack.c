@@ -69,9 +69,47 @@ test_the_limit(void)
 	free(bytes);
 }
 
+/* Made inside, it is what it would be made outside. */
+static void
+test_encode(void)
+{
+	static const uint8_t body[300];
+	struct env e, got;
+	struct pack p;
+	struct buf out;
+	struct mp_r r;
+
+	pack_init(&p);
+	buf_init(&out, LIMIT_PACK);
+	env_init(&e, ENV_REP, span_str(""), (const uint8_t *)"0123456789abcdef");
+	e.body = span_of(body, sizeof body);
+	CHECK(env_encode(&e, &out) == ERR_OK);
+	CHECK(pack_encode(&p, &e) == ERR_OK && pack_count(&p) == 1);
+	CHECK(span_eq(pack_frame(&p), buf_span(&out)));
+	env_set_s(&e, ENV_M_CODE, span_str("\xff"));
+	CHECK(pack_encode(&p, &e) == ERR_BAD_ENVELOPE && pack_count(&p) == 1);
+	pack_add(&p, buf_span(&out));
+	e.has = 0;
+	CHECK(pack_encode(&p, &e) == ERR_OK && pack_count(&p) == 3);
+	CHECK(env_decode(&got, pack_frame(&p), true, NULL) == ERR_OK && got.verb == ENV_PACK);
+	mp_r_init(&r, got.body);
+	CHECK(mp_array(&r) == 3);
+	for (int i = 0; i < 3; i++)
+		CHECK(span_eq(mp_bin(&r, LIMIT_FRAME), buf_span(&out)));
+	CHECK(mp_done(&r));
+	pack_reset(&p);
+	env_set_s(&e, ENV_M_CODE, span_str("\xff"));
+	CHECK(pack_encode(&p, &e) == ERR_BAD_ENVELOPE && pack_count(&p) == 0);
+	pack_add(&p, span_str("frame"));
+	CHECK(span_is(pack_frame(&p), "frame"));
+	buf_fini(&out);
+	pack_fini(&p);
+}
+
 int
 main(void)
 {
+	test_encode();
 	test_one_stays_itself();
 	test_many_make_a_pack();
 	test_the_limit();
