@@ -61,10 +61,10 @@ cut(int fd)
 }
 
 static void
-on_accepted(struct conns *c, int fd)
+on_accepted(struct conns *c, int fd, bool tcp)
 {
 	set_open(c, fd);
-	if (c->n <= c->most)
+	if (c->n <= c->most + (tcp ? 0 : CONNS_LOCAL))
 		return;
 	c->b->drops[DROP_CONNECTIONS]++;
 	if (log_allow(&c->full_lines, broker_now(c->b), 1)) {
@@ -82,7 +82,7 @@ on_event(void *arg)
 
 	for (int i = 0; i < EVENTS_A_TURN && sock_event(c->monitor, &e); i++) {
 		if (e.news == SOCK_ACCEPTED) {
-			on_accepted(c, e.fd);
+			on_accepted(c, e.fd, e.tcp);
 		} else if (e.news == SOCK_GONE) {
 			set_gone(c, e.fd);
 		} else if (e.news == SOCK_REFUSED) {

@@ -1,12 +1,15 @@
 #ifndef BROKER_CONNS_H
 #define BROKER_CONNS_H
 /* The connections of one socket: counted by its monitor, and no more let in than there is room for,
- * so that strangers cannot use up the descriptors that the journal needs. */
+ * so that strangers cannot use up the descriptors that the journal needs.  Who comes over ipc has
+ * CONNS_LOCAL more: the way in for whoever has to look after a flooded broker. */
 #include <czmq.h>
 
 #include "broker/broker.h"
 
 struct conns;
+
+#define CONNS_LOCAL 32u
 
 /* Watches s; `what` is for logs.  NULL: no monitor to be had (logged), and then no limit. */
 struct conns *conns_new(struct broker *b, zsock_t *s, const char *what, unsigned most);

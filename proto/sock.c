@@ -332,7 +332,7 @@ sock_event(zsock_t *monitor, struct sock_event *e)
 {
 	void *z = zsock_resolve(monitor);
 	uint8_t event[6];
-	char address[256];
+	char address[256] = "";
 	uint16_t number;
 	uint32_t value;
 
@@ -342,7 +342,7 @@ sock_event(zsock_t *monitor, struct sock_event *e)
 		return false;
 	memcpy(&number, event, 2);
 	memcpy(&value, event + 2, 4);
-	*e = (struct sock_event){.fd = (int)value};
+	*e = (struct sock_event){.fd = (int)value, .tcp = is_tcp(address)};
 	if (number == ZMQ_EVENT_ACCEPTED) {
 		e->news = SOCK_ACCEPTED;
 	} else if (number == ZMQ_EVENT_DISCONNECTED) {

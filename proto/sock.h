@@ -41,6 +41,7 @@ enum sock_news {
 struct sock_event {
 	enum sock_news news;
 	int fd; /* a number only: the descriptor may be closed, or another's, by now */
+	bool tcp;
 	/* SOCK_REFUSED: a word for logs, and whether trying again will not help. */
 	const char *why;
 	bool final;
