@@ -53,11 +53,17 @@ static const char *const sql[STATEMENTS] = {
 };
 
 int
+journal_reader_prepare(struct journal_reader *r)
+{
+	return journal_db_prepare(&r->db, sql, STATEMENTS);
+}
+
+int
 journal_reader_open(struct journal_reader *r, const char *dir)
 {
 	int rc = journal_schema_reader(&r->db, dir);
 
-	if (rc == 0 && journal_db_prepare(&r->db, sql, STATEMENTS) != SQLITE_OK)
+	if (rc == 0 && journal_reader_prepare(r) != SQLITE_OK)
 		return journal_schema_complain(&r->db, dir, "prepare to read");
 	return rc;
 }
@@ -195,6 +201,11 @@ journal_reader_page(
 		struct journal_row row;
 		bool sound = load(r, PAGE, &row);
 
+		/* A page that hangs in the tree twice gives what was there before. */
+		if (row.seq < due || row.seq > head) {
+			damaged(r, "records", span_str("order"), row.seq);
+			continue;
+		}
 		note_gap(r, due, row.seq);
 		due = row.seq + 1;
 		if (sound)

@@ -14,6 +14,8 @@ struct journal_reader {
 };
 
 int journal_reader_open(struct journal_reader *r, const char *dir); /* as journal_schema.h */
+/* Its second half, for a connection that is open already: SQLite's result. */
+int journal_reader_prepare(struct journal_reader *r);
 void journal_reader_close(struct journal_reader *r, bool keep_wal);
 
 /* As the functions of journal.h; nothing above `head` is served. */
