@@ -89,7 +89,7 @@ def page(rows, memory, args, bench, commands):
         table(rows, memory), "",
         *(["Below target:", "", *[f"- {line}" for line in bad]] if bad else ["No row is below its target."]), "",
         "## How to read it", "",
-        "- In a round every row's peers run one after the other, each for the same time, beginning with another one each round. Rates and latencies are medians of the "
+        "- In a round every row's peers run one after the other, each for the same time, in another order each round and after a sync of the disk. Rates and latencies are medians of the "
         "rounds; the ratio is the median of the rounds' own ratios, as the two sides of one round met the same noise. More is better, but for cost and memory.",
         "- Bodies are 128 bytes. Every load is a C program that shares the loop, the clock and the histogram (`bench/lib/load.c`); only how a thing is sent and an "
         "answer taken is the peer's own (`bench/peer_*.c`), each by the library its documentation names. Ours are bare DEALERs that speak the "
