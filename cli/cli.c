@@ -10,11 +10,10 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/list.h"
-#include "base/uuid.h"
+#include "cli/ids.h"
 #include "cli/say.h"
 #include "proto/json.h"
 #include "proto/keys.h"
-#include "proto/mp.h"
 #include "proto/sock.h"
 
 bool
@@ -351,43 +350,6 @@ cli_print_json(struct span body)
 	buf_fini(&b);
 }
 
-static bool
-is_id(const msgpack_object *key, const msgpack_object *val)
-{
-	struct span k = doc_span(key);
-
-	return val->type == MSGPACK_OBJECT_BIN && val->via.bin.size == 16 &&
-	       (span_is(k, "id") || span_is(k, "root") || span_is(k, "epoch"));
-}
-
-/* As deep as doc_parse lets through. */
-static void
-with_ids(struct buf *out, const msgpack_object *o)
-{
-	char text[UUID_TEXT + 1];
-
-	if (o->type == MSGPACK_OBJECT_ARRAY) {
-		mp_put_array(out, o->via.array.size);
-		for (uint32_t i = 0; i < o->via.array.size; i++)
-			with_ids(out, &o->via.array.ptr[i]);
-	} else if (o->type == MSGPACK_OBJECT_MAP) {
-		mp_put_map(out, o->via.map.size);
-		for (uint32_t i = 0; i < o->via.map.size; i++) {
-			const msgpack_object_kv *kv = &o->via.map.ptr[i];
-
-			mp_put_object(out, &kv->key);
-			if (is_id(&kv->key, &kv->val)) {
-				mp_put_cstr(
-				    out, uuid_text((const uint8_t *)kv->val.via.bin.ptr, text));
-			} else {
-				with_ids(out, &kv->val);
-			}
-		}
-	} else {
-		mp_put_object(out, o);
-	}
-}
-
 void
 cli_print_answer(struct cli *c, const struct env *answer)
 {
@@ -397,7 +359,7 @@ cli_print_answer(struct cli *c, const struct env *answer)
 	(void)c;
 	buf_init(&b, 2 * LIMIT_FRAME);
 	if (doc_parse(&d, answer->body) == 0)
-		with_ids(&b, &d.root);
+		ids_put(&b, &d.root);
 	cli_print_json(buf_span(&b));
 	doc_fini(&d);
 	buf_fini(&b);

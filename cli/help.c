@@ -2,6 +2,7 @@
 #include "cli/help.h"
 
 #include "cli/args.h"
+#include "cli/table.h"
 
 static bool man;
 static const struct opt rows[] = {
@@ -14,7 +15,10 @@ static const enum cli_section order[] = {CLI_TALK, CLI_LOOK, CLI_MEND, CLI_HOUSE
 static void
 put_command(const struct cli_command *cmd, FILE *f)
 {
-	fprintf(f, "  %-16s %-20s %s\n", cmd->name, cmd->operands, cmd->about);
+	/* printf pads by bytes */
+	int wide = (int)(strlen(cmd->operands) - table_width(span_str(cmd->operands)));
+
+	fprintf(f, "  %-16s %-*s %s\n", cmd->name, 17 + wide, cmd->operands, cmd->about);
 }
 
 void

@@ -267,17 +267,18 @@ on_show(struct timer *t)
 static void
 report(const struct many *m)
 {
-	int64_t ms = (clock_mono_us() - m->began_us) / 1000;
+	int64_t us = clock_mono_us() - m->began_us;
 
 	if (isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
 	if (cli_is_json(m->c)) {
 		printf("{\"of\":\"%s\",\"topic\":\"%s\",\"lines\":%" PRIu64 ",\"stored\":%" PRIu64
 		       ",\"firstSeq\":%" PRIu64 ",\"lastSeq\":%" PRIu64 ",\"ms\":%" PRId64 "}\n",
-		    m->stream, m->p->topic, m->lines, m->stored, m->first_seq, m->last_seq, ms);
+		    m->stream, m->p->topic, m->lines, m->stored, m->first_seq, m->last_seq,
+		    us / 1000);
 	} else {
 		printf("stored %" PRIu64 " of %" PRIu64 " lines in %s", m->stored, m->lines,
-		    fmt_age(ms).s);
+		    fmt_us(us).s);
 		if (m->last_seq != 0)
 			printf(", seq %" PRIu64 " to %" PRIu64, m->first_seq, m->last_seq);
 		puts("");
@@ -335,7 +336,7 @@ drive(struct many *m)
 	code = cli_wait(m->c);
 	loop_timer_clear(m->c->loop, &m->show);
 	loop_fd_end(m->watch);
-	link_unlisten(m->c->link, &m->away);
+	away_end(&m->away);
 	report(m);
 	return code;
 }

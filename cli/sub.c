@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "cli/away.h"
 #include "cli/filter.h"
+#include "cli/ids.h"
 #include "cli/line.h"
 #include "cli/when.h"
 #include "proto/topic.h"
@@ -45,7 +46,7 @@ struct tail {
 	int64_t seen;
 	enum line_style style;
 	size_t width;
-	struct buf out;
+	struct buf out, body;
 };
 
 static bool
@@ -78,6 +79,20 @@ identity(const struct worker_msg *m)
 	return s;
 }
 
+/* What the broker itself tells has ids as bytes. */
+static struct span
+body_of(struct tail *t, const struct worker_msg *m)
+{
+	struct doc d;
+
+	if (!topic_is_sys(m->env.topic) || doc_parse(&d, m->env.body) != 0)
+		return m->env.body;
+	buf_reset(&t->body);
+	ids_put(&t->body, &d.root);
+	doc_fini(&d);
+	return buf_span(&t->body);
+}
+
 static void
 print(struct tail *t, const struct worker_msg *m)
 {
@@ -92,7 +107,7 @@ print(struct tail *t, const struct worker_msg *m)
 	    .seq = env_u(&m->head, ENV_M_SEQ, 0),
 	    .try = env_u(&m->head, ENV_M_TRY, 0),
 	    .retained = env_u(&m->head, ENV_M_RETAIN, 0) != 0,
-	    .body = m->env.body,
+	    .body = body_of(t, m),
 	};
 
 	buf_reset(&t->out);
@@ -205,14 +220,15 @@ watch_stdout(struct tail *t)
 		t->width = w.ws_col;
 }
 
-/* Acks have no answer: the OK of a BYE says that the broker read them. */
+/* Acks have no answer: the OK of a BYE says that the broker read them.  It also ends a tail at
+ * once, where the broker would notice only later. */
 static int
 leave(struct cli *c, int code)
 {
 	struct cli_reply r;
 	struct env e;
 
-	if (!opt.group[0] || !link_is_up(c->link) || code == CLI_USAGE)
+	if (!link_is_up(c->link))
 		return code;
 	c->signal = 0;
 	env_init(&e, ENV_BYE, span_str(""), NULL);
@@ -268,6 +284,7 @@ run(struct cli *c, int argc, char **argv)
 	if (code != 0)
 		return code;
 	buf_init(&t.out, 8 * LIMIT_FRAME);
+	buf_init(&t.body, 2 * LIMIT_FRAME);
 	c->on_signal = stop;
 	c->signal_arg = &t;
 	t.away = (struct away){.down = on_down, .arg = &t};
@@ -275,8 +292,9 @@ run(struct cli *c, int argc, char **argv)
 	watch_stdout(&t);
 	subscribe(&t);
 	code = leave(c, cli_wait(c));
-	link_unlisten(c->link, &t.away);
+	away_end(&t.away);
 	buf_fini(&t.out);
+	buf_fini(&t.body);
 	return code;
 }
 
