@@ -27,6 +27,8 @@ for s in "$@"; do
 		step 'unit tests, address and undefined sanitizer'
 		mk BUILD=asan all units
 		make -s BUILD=asan check
+		step 'simulation of the scheduling core, 10,000 seeds'
+		mk BUILD=asan sim
 		step 'unit tests, thread sanitizer'
 		mk BUILD=tsan units
 		make -s BUILD=tsan check

@@ -1,4 +1,4 @@
-/* The request core: rules one by one, then seeded random events against a naive model. */
+/* The request core: rules one by one.  Histories at random are in tests/sim. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -6,7 +6,7 @@
 #include "proto/topic.h"
 #include "tests/unit/check.h"
 
-enum { PEERS = 7, CLIENTS = 3, REQS = 300, SEEDS = 1000, STEPS = 500, PATTERNS = 3, TOPICS = 4 };
+enum { PEERS = 7, CLIENTS = 3, REQS = 300, PATTERNS = 3, TOPICS = 4 };
 
 static const char *const patterns[PATTERNS] = {"svc.a", "svc.*", "svc.>"};
 static const char *const topics[TOPICS] = {"svc.a", "svc.b", "svc.b.c", "other.x"};
@@ -279,237 +279,6 @@ request(struct world *x)
 		wrong(x, i, "a repeat of one under way is not refused");
 }
 
-static enum route_verdict
-expected(const struct req *q, int w)
-{
-	if ((q->state != SENT && q->state != GHOST) || w != q->worker)
-		return ROUTE_STALE;
-	return q->state == SENT ? ROUTE_PASS : ROUTE_DISCARD;
-}
-
-static void
-end_at_worker(struct world *x, struct req *q)
-{
-	unseat(x, q);
-	q->ends += q->state == SENT ? 1 : 0;
-	q->state = ENDED;
-}
-
-/* A worker that says DRAINING surely did not run it: to another one, if it may and there is one. */
-static void
-turn_away(struct world *x, struct req *q, const struct route_say *say)
-{
-	struct route_peer *worker = &x->p[q->worker];
-	struct route_to to = {0};
-
-	unseat(x, q);
-	q->state = WAITING;
-	q->pattern = pool_of(x, q->topic);
-	q->bounces++;
-	switch (route_answer(x->r, worker, say, x->now, &to)) {
-	case ROUTE_PASS:
-		q->ends++;
-		q->state = ENDED;
-		break;
-	case ROUTE_DISCARD: break;
-	case ROUTE_STALE: wrong(x, (int)(q - x->q), "a worker's DRAINING is stale");
-	}
-}
-
-static void
-answer(struct world *x)
-{
-	struct req *q = &x->q[0];
-	struct route_say say = {.code = rnd(x, 4)   ? ERR_OK
-					: rnd(x, 2) ? ERR_INTERNAL
-						    : ERR_DRAINING};
-	enum route_verdict want;
-	struct route_to to = {0};
-	int w;
-
-	for (int t = 0; t < 8 && q->state != SENT && q->state != GHOST; t++)
-		q = &x->q[rnd(x, (uint64_t)x->nreq + 1) % REQS];
-	w = rnd(x, 8) ? q->worker : (int)rnd(x, PEERS);
-	if (!x->present[w])
-		return;
-	say.id = q->own;
-	say.more = say.code == ERR_OK && rnd(x, 4) == 0;
-	want = expected(q, w);
-	if (want == ROUTE_PASS && say.code == ERR_DRAINING && q->again && !q->started) {
-		turn_away(x, q, &say);
-		return;
-	}
-	if (want != ROUTE_STALE && !say.more) {
-		end_at_worker(x, q);
-	} else if (want == ROUTE_PASS) {
-		q->started = true;
-		q->window -= q->window ? 1 : 0;
-		q->deadline = x->now + (q->window ? q->ttl : 3600000);
-	}
-	if (route_answer(x->r, &x->p[w], &say, x->now, &to) != want)
-		wrong(x, (int)(q - x->q), "wrong verdict on an answer");
-	if (want == ROUTE_PASS && (to.client != &x->p[q->client] || memcmp(to.id, q->id, 16) != 0))
-		wrong(x, (int)(q - x->q), "passed to somebody else");
-}
-
-static void
-cancel_or_more(struct world *x)
-{
-	struct req *q = &x->q[rnd(x, (uint64_t)x->nreq + 1) % REQS];
-	bool under_way = q->state == WAITING || q->state == SENT;
-
-	if (!x->present[q->client])
-		return;
-	if (rnd(x, 2)) {
-		route_cancel(x->r, &x->p[q->client], q->id, x->now);
-		if (under_way) {
-			q->ends++; /* the client wants no other */
-			q->state = q->state == SENT ? GHOST : ENDED;
-		}
-	} else {
-		if (route_more(x->r, &x->p[q->client], q->id, 2, x->now) != (q->state == SENT))
-			wrong(x, (int)(q - x->q),
-			    "MORE for what is not under way, or not for what is");
-		if (q->state == SENT) {
-			q->window += 2;
-			if (q->started)
-				q->deadline = x->now + q->ttl;
-		}
-	}
-}
-
-static void
-join(struct world *x)
-{
-	int w = 2 + (int)rnd(x, PEERS - 2), k = (int)rnd(x, PATTERNS);
-	struct seat *s = &x->seat[w][k];
-
-	if (!x->present[w])
-		return;
-	if (!s->there)
-		*s = (struct seat){.there = true};
-	s->closing = false;
-	s->credit = (uint32_t)rnd(x, 4);
-	s->max = 200 + rnd(x, 1500);
-	route_join(x->r, &x->p[w], span_str(patterns[k]), s->credit, s->max, x->now);
-}
-
-static void
-close_seat(struct world *x)
-{
-	int w = (int)rnd(x, PEERS), k = (int)rnd(x, PATTERNS);
-	struct seat *s = &x->seat[w][k];
-	bool open = is_open(s);
-
-	if (!x->present[w])
-		return;
-	if (open)
-		s->closing = true;
-	if (s->n == 0)
-		s->there = false;
-	if (route_close(x->r, &x->p[w], span_str(patterns[k]), x->now) != open)
-		wrong(x, 0, "closed what was not there");
-}
-
-static void
-leave(struct world *x)
-{
-	int w = (int)rnd(x, PEERS);
-
-	if (!x->present[w])
-		return;
-	x->leaving = w;
-	for (int k = 0; k < PATTERNS; k++)
-		x->seat[w][k].closing = true;
-	route_peer_gone(x->r, &x->p[w], x->now);
-	for (int i = 0; i < x->nreq; i++) {
-		struct req *q = &x->q[i];
-
-		if (q->client == w && (q->state == WAITING || q->state == SENT)) {
-			q->ends++;
-			q->state = q->state == SENT ? GHOST : ENDED;
-		}
-		if (q->state == SENT && q->worker == w) { /* it waits for another worker */
-			if (!q->again || q->started || q->deadline <= x->now)
-				wrong(x, i, "tried again although it may not be");
-			unseat(x, q);
-			q->resent = true;
-			q->bounces++;
-			q->state = WAITING;
-			q->pattern = pool_of(x, q->topic);
-		} else if (q->state == GHOST && q->worker == w) {
-			end_at_worker(x, q);
-		}
-	}
-	x->leaving = -1;
-	for (int k = 0; k < PATTERNS; k++)
-		x->seat[w][k] = (struct seat){0};
-	route_peer_init(&x->p[w], ++x->sessions);
-}
-
-/* What waited where nobody is left waits in the next pool now. */
-static void
-move_on(struct world *x)
-{
-	for (int i = 0; i < x->nreq; i++)
-		if (x->q[i].state == WAITING && !has_open(x, x->q[i].pattern))
-			x->q[i].pattern = pool_of(x, x->q[i].topic);
-}
-
-static void
-check(struct world *x)
-{
-	size_t under_way = 0, waiting = 0, ghosts = 0;
-	struct route_stats st;
-
-	route_check(x->r);
-	for (int i = 0; i < x->nreq; i++) {
-		const struct req *q = &x->q[i];
-
-		under_way += q->state == WAITING || q->state == SENT ? 1 : 0;
-		waiting += q->state == WAITING ? 1 : 0;
-		ghosts += q->state == GHOST ? 1 : 0;
-		if (q->ends != (q->state == ENDED || q->state == GHOST))
-			wrong(x, i, "it must end exactly once");
-		if ((q->state == WAITING || q->state == SENT) && q->deadline <= x->now)
-			wrong(x, i, "its deadline passed");
-	}
-	route_stats(x->r, &st);
-	if (st.under_way != under_way || st.waiting != waiting || st.ghosts != ghosts)
-		wrong(x, 0, "wrong counts");
-	for (int w = 0; w < PEERS; w++) {
-		size_t n = 0;
-
-		for (int k = 0; k < PATTERNS; k++)
-			n += x->seat[w][k].n;
-		if (x->p[w].serving != n)
-			wrong(x, 0, "wrong count of what a peer serves");
-	}
-}
-
-static void
-step(struct world *x)
-{
-	uint64_t what = rnd(x, 100);
-
-	if (what < 30)
-		request(x);
-	else if (what < 60)
-		answer(x);
-	else if (what < 68)
-		cancel_or_more(x);
-	else if (what < 80)
-		join(x);
-	else if (what < 84)
-		close_seat(x);
-	else if (what < 87)
-		leave(x);
-	else
-		x->now += (int64_t)rnd(x, 60);
-	move_on(x);
-	route_run(x->r, x->now);
-}
-
 static void
 start(struct world *x, uint64_t seed)
 {
@@ -547,25 +316,6 @@ overhead(void)
 	route_free(x.r);
 	match_free(x.m);
 	return n;
-}
-
-static bool
-run_seed(uint64_t seed, size_t over)
-{
-	static struct world x;
-
-	start(&x, seed);
-	x.overhead = over;
-	for (int i = 0; i < STEPS && !x.wrong; i++) {
-		step(&x);
-		check(&x);
-	}
-	if (x.wrong)
-		printf("# seed %llu, request %d: %s\n", (unsigned long long)seed, x.wrong_req,
-		    x.wrong);
-	route_free(x.r);
-	match_free(x.m);
-	return x.wrong == NULL && x.sends > 0;
 }
 
 /* ---- rules one by one ---- */
@@ -669,20 +419,11 @@ bounds(void)
 }
 
 int
-main(int argc, char **argv)
+main(void)
 {
-	unsigned long long from = 1, to = SEEDS;
 	size_t over = overhead();
-	bool ok = true;
 
-	if (argc > 1 && sscanf(argv[1], "%llu", &from) == 1)
-		to = from;
-	if (argc > 2 && sscanf(argv[2], "%llu", &to) != 1)
-		return 2;
 	rules(over);
 	bounds();
-	for (uint64_t s = from; s <= to && ok; s++)
-		ok = run_seed(s, over);
-	CHECK(ok);
 	return check_done();
 }
