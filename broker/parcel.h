@@ -18,6 +18,6 @@ size_t parcels_bytes(const struct parcels *p); /* 0 for NULL */
 
 /* A message of head and body, copied; *m is initialized here and then libzmq's.  Small ones are not
  * counted: their number is what bounds them.  0, or -1: no memory. */
-int parcel_make(struct parcels *p, zmq_msg_t *m, struct span head, struct span body);
+int parcel_make(struct parcels *of, zmq_msg_t *m, struct span head, struct span body);
 
 #endif
