@@ -2,7 +2,7 @@
 """What a journal of many records costs: the same work on a small one and on a large one, and the time to be ready after
 kill -9.  Prints ratios; CPU and bytes written are those of the broker, which other load does not change much.
 
-    bench/growth.py [--small 10000] [--large 10000000] [--count 20000] [--dir /tmp] [--bin build/release/bin]
+    bench/growth.py [--small 10000] [--large 10000000] [--count 10000] [--rounds 7] [--dir /tmp] [--bin …]
 
 The journals are made with SQL (0.25 GB a million records); their old records have no valid checksum, which nobody reads.
 """
@@ -67,6 +67,8 @@ def make(args, base, n):
     b.start()
     b.end()
     db = sqlite3.connect(base / "journal" / "journal.db", isolation_level=None)
+    db.execute("PRAGMA journal_mode=DELETE")
+    db.execute("PRAGMA journal_mode=OFF")
     db.execute("PRAGMA synchronous=OFF")
     db.execute("PRAGMA cache_size=-200000")
     frame, dig = b"\x95" + b"x" * 127, b"d" * 36
@@ -84,7 +86,7 @@ def make(args, base, n):
     meta = b"".join(v.to_bytes(8, "little") for v in (n, T0, kept, gen, since))
     db.execute("UPDATE meta SET head=?, at=?, kept=?, gen=?, since=?, crc=?", (n, T0, kept, gen, since, crc_of(meta)))
     db.execute("COMMIT")
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.execute("PRAGMA journal_mode=WAL")
     db.close()
 
 
@@ -107,63 +109,79 @@ def clock_id(i):
     return (int(time.time() * 1000) << 80 | 7 << 76 | i).to_bytes(16, "big")
 
 
-def load(args, b, name, new_id):
+def load(args, b, new_id):
     """args.count records in BATCHes of 50: what the broker spends on each."""
     bus = Bus(f"ipc://{b.base}/bus", timeout=120)
     pad = b"x" * 100
-
-    def some(at):
-        bus.batch([("a.b.c", new_id(at + k), {}, pad) for k in range(50)])
-    for at in range(0, 1000, 50):
-        some(at + 1_000_000)
     cpu, wrote, began = b.cpu_us(), b.written(), time.monotonic()
     for at in range(0, args.count, 50):
-        some(at)
-    cpu, wrote, took = b.cpu_us() - cpu, b.written() - wrote, time.monotonic() - began
+        bus.batch([("a.b.c", new_id(at + k), {}, pad) for k in range(50)])
+    out = {"cpu": (b.cpu_us() - cpu) / args.count, "bytes": (b.written() - wrote) / args.count,
+           "time": (time.monotonic() - began) / args.count * 1e6}
     bus.close()
-    print(f"  {name:10} {cpu / args.count:8.2f} us CPU {wrote / args.count:8.0f} bytes written "
-          f"{took / args.count * 1e6:8.2f} us", flush=True)
-    return {"cpu": cpu, "bytes": wrote, "time": took}
+    return out
 
 
-def measure(args, n):
+def middle(rounds, key):
+    return statistics.median(r[key] for r in rounds)
+
+
+def set_up(args, n):
     base = pathlib.Path(tempfile.mkdtemp(prefix="grow", dir=args.dir))
-    try:
-        (base / "journal").mkdir(mode=0o700)
-        began = time.monotonic()
-        make(args, base, n)
-        print(f"{n} records, {(base / 'journal' / 'journal.db').stat().st_size / 1e6:.0f} MB, made in "
-              f"{time.monotonic() - began:.0f} s", flush=True)
-        b = Broker(args, base)
-        out = {"start": b.start()}
-        out["clock"] = load(args, b, "clock ids", clock_id)
-        out["random"] = load(args, b, "random ids", lambda i: os.urandom(16))
-        ready = []
-        for _ in range(5):
-            b.end(signal.SIGKILL)
-            ready.append(b.start())
-        out["ready"] = statistics.median(ready)
-        print(f"  ready after kill -9 in {out['ready'] * 1000:.0f} ms", flush=True)
-        b.end()
-        return out
-    finally:
-        shutil.rmtree(base, ignore_errors=True)
+    (base / "journal").mkdir(mode=0o700)
+    began = time.monotonic()
+    make(args, base, n)
+    print(f"{n} records, {(base / 'journal' / 'journal.db').stat().st_size / 1e6:.0f} MB, made in "
+          f"{time.monotonic() - began:.0f} s", flush=True)
+    return Broker(args, base)
+
+
+def ready(b):
+    took = []
+    for _ in range(5):
+        b.end(signal.SIGKILL)
+        took.append(b.start())
+    return statistics.median(took)
+
+
+def compare(args, brokers):
+    """By turns, so that whatever else the machine does happens to both."""
+    for kind, new_id in (("clock ids", clock_id), ("random ids", lambda i: os.urandom(16))):
+        rounds = [[], []]
+        for at in range(args.rounds + 1):
+            for b, r in zip(brokers, rounds):
+                r.append(load(args, b, new_id))
+        small, large = [r[1:] for r in rounds]  # the first warms up
+        for n, r in ((args.small, small), (args.large, large)):
+            print(f"  {kind:10} {n:9} records: {middle(r, 'cpu'):6.2f} us CPU, {middle(r, 'bytes'):6.0f} bytes written, "
+                  f"{middle(r, 'time'):7.2f} us a record")
+        ratio = {k: middle(large, k) / middle(small, k) for k in ("cpu", "bytes", "time")}
+        print(f"  {kind:10} ratio: CPU {ratio['cpu']:.2f}  bytes {ratio['bytes']:.2f}  time {ratio['time']:.2f}", flush=True)
+    small, large = map(ready, brokers)
+    print(f"  ready after kill -9: {small * 1000:.0f} ms and {large * 1000:.0f} ms")
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--small", type=int, default=10_000)
     p.add_argument("--large", type=int, default=10_000_000)
-    p.add_argument("--count", type=int, default=20_000)
+    p.add_argument("--count", type=int, default=10_000, help="records a round")
+    p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--dir", default="/tmp")
     p.add_argument("--bin", type=pathlib.Path, default=ROOT / "build" / "release" / "bin")
     args = p.parse_args()
-    a, b = measure(args, args.small), measure(args, args.large)
-    print(f"ratios, {args.large} to {args.small} records:")
-    for kind in ("clock", "random"):
-        print(f"  {kind + ' ids':10} CPU {b[kind]['cpu'] / a[kind]['cpu']:.2f}  bytes "
-              f"{b[kind]['bytes'] / a[kind]['bytes']:.2f}  time {b[kind]['time'] / a[kind]['time']:.2f}")
-    print(f"  ready {b['ready'] / a['ready']:.2f} ({b['ready'] * 1000:.0f} ms)")
+    brokers = []
+    try:
+        for n in (args.small, args.large):
+            brokers.append(set_up(args, n))
+        for b in brokers:
+            print(f"  started in {b.start() * 1000:.0f} ms", flush=True)
+        compare(args, brokers)
+    finally:
+        for b in brokers:
+            if b.p.poll() is None:
+                b.end()
+            shutil.rmtree(b.base, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ ops_make(struct journal_op *op, struct journal_rec *recs, uint64_t *seed)
 	*op =
 	    (struct journal_op){.kind = (enum journal_kind)kit_below(seed, JOURNAL_POLICY_DEL + 1)};
 	switch (op->kind) {
+	case JOURNAL_BACKUP: break;
 	case JOURNAL_PUT: ops_make_put(op, recs, seed); break;
 	case JOURNAL_GROUP:
 		op->u.group.name = ops_name(seed);
