@@ -134,8 +134,9 @@ if [ -z "${TAXI_DATABASE_URL-}" ]; then
 	# SIGINT is Postgres's fast shutdown; SIGTERM would wait for every client.
 	echo SIGINT | as_user tee "$scan/postgres/down-signal" >/dev/null
 fi
-write_service broker "$prefix/bin/broker --bind 'tcp://127.0.0.1:$bus_port,$bus'" \
-	"--feed tcp://127.0.0.1:$feed_port --journal '$state/journal'"
+# Where other machines come in is said in conf/broker.env, with TAXI_KEYS (docs/keys.md).
+write_service broker "$prefix/bin/broker --bind \"\${TAXI_BUS_BIND:-tcp://127.0.0.1:$bus_port},$bus\"" \
+	"--feed \"\${TAXI_FEED_BIND:-tcp://127.0.0.1:$feed_port}\" --journal '$state/journal'"
 restart_if_new broker broker
 rescan
 if [ -z "${TAXI_DATABASE_URL-}" ]; then

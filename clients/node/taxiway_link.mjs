@@ -87,8 +87,8 @@ export class Link {
 	get up() { return this.#up; }
 
 	#curve() {
-		const { file, brokerKey } = this.#options;
-		if (!file) return {};
+		const { endpoint, file = process.env.TAXI_KEY, brokerKey = process.env.TAXI_BROKER_KEY } = this.#options;
+		if (!file || !endpoint.startsWith('tcp:')) return {};
 		const read = (path, what) => readFileSync(path, 'utf8').match(new RegExp(`${what} *= *"(.{40})"`))?.[1];
 		const secret = existsSync(`${file}_secret`) ? `${file}_secret` : file;
 		return { curvePublicKey: read(secret, 'public-key'), curveSecretKey: read(secret, 'secret-key'),

@@ -70,7 +70,8 @@ class Link:
     """A DEALER that heals.  Bus adds deliveries: on_up (a new session: subscribe), on_down (it is over), on_pong, on_frame."""
 
     def __init__(self, endpoint, keys, max_pending):
-        self.endpoint, self.keys = endpoint or os.environ.get("TAXI_BUS", "tcp://127.0.0.1:5570"), keys
+        self.endpoint = endpoint or os.environ.get("TAXI_BUS", "tcp://127.0.0.1:5570")
+        self.keys = [k or os.environ.get(n, "") for k, n in zip(keys, ("TAXI_KEY", "TAXI_BROKER_KEY"))]
         self.sock, self.session, self.out, self.up = None, None, [], False
         self.calls, self.pending, self.max_pending = {}, 0, max_pending
 
@@ -89,7 +90,7 @@ class Link:
         self._close()
         s = self.sock = zmq.Context.instance().socket(zmq.DEALER)
         s.linger, s.immediate, s.maxmsgsize, s.reconnect_ivl, s.reconnect_ivl_max = 0, 1, 2 * FRAME, 50, 250
-        if self.keys[0]:
+        if self.keys[0] and self.endpoint.startswith("tcp:"):
             path = self.keys[0] + "_secret" if os.path.exists(self.keys[0] + "_secret") else self.keys[0]
             s.curve_publickey, s.curve_secretkey = zmq.auth.load_certificate(path)
             s.curve_serverkey = zmq.auth.load_certificate(self.keys[1])[0] if os.path.exists(self.keys[1]) else self.keys[1].encode()
