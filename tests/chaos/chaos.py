@@ -246,6 +246,8 @@ class Bout:
         while after is not None:
             page = bus.req("sys.dead.ls", {"after": after, "limit": 1000}).body
             for d in page["items"]:
+                if d["seq"] in f.dead[d["group"]]:
+                    f.died_again.append(f"{d}")
                 f.dead[d["group"]][d["seq"]] = judge.Dead(d["reason"], d["tries"], at_ms(d["at"]))
             after = page["next"]
         bus.close()
@@ -294,7 +296,7 @@ class Bout:
             self.look(f)
             self.finish()
             told = judge.facts_of(self.base)
-            told.stored, told.dead, told.groups = f.stored, f.dead, f.groups
+            told.stored, told.dead, told.died_again, told.groups = f.stored, f.dead, f.died_again, f.groups
             return told, judge.judge(told)
         except (Stuck, BusError, TimeoutError) as e:
             return f, [("stuck", f"{e}")]
