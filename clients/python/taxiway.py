@@ -205,9 +205,7 @@ class Bus(Link):
         try:
             while (part := await parts.get()) is not None:
                 yield part.body
-                if id in self.calls:
-                    self._send(encode("MORE", "", id, {"n": 1}))
-                    self._arm(self.calls[id])
+                self._more(id)
             if (last := f.result().body) is not None:
                 yield last
         finally:
