@@ -1,6 +1,5 @@
 /* taxi keys: pairs of keys in files, and who may do what. */
 #include <errno.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -31,14 +30,23 @@ fail(const char *why)
 
 /* ---- new ---- */
 
+/* Every directory above the file that is not there yet, for us alone. */
 static int
-make_parent(const char *path)
+make_parents(const char *path)
 {
 	char *copy = xstrdup(path);
-	int rc = mkdir(dirname(copy), 0700);
+	int rc = 0;
 
+	for (char *p = copy + 1; copy[0] != '\0' && *p != '\0' && rc == 0; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, 0700) != 0 && errno != EEXIST)
+			rc = -1;
+		*p = '/';
+	}
 	free(copy);
-	return rc == 0 || errno == EEXIST ? 0 : -1;
+	return rc;
 }
 
 static int
@@ -51,7 +59,7 @@ run_new(struct cli *c, int argc, char **argv)
 	if (opt.name[0] && !str_is_name(span_str(opt.name), NAME_MOST))
 		return cli_usage(
 		    c, "--name must be 1 to 64 of A-Z a-z 0-9 _ -, not '%s'", opt.name);
-	if (make_parent(argv[0]) != 0) {
+	if (make_parents(argv[0]) != 0) {
 		fprintf(stderr, "taxi keys: %s: its directory: %s\n", argv[0], strerror(errno));
 		return CLI_FAILED;
 	}
