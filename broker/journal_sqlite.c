@@ -91,10 +91,16 @@ event_clear(int fd)
 static void
 stay_awake(struct sqlite *s)
 {
-	int64_t until = clock_mono_us() + SPIN_US;
+	int64_t now = clock_mono_us(), until = now + SPIN_US;
+	bool spin = spin_pays(&s->spin);
 
-	while (spin_pays(&s->spin) && !atomic_load(&s->asked) && clock_mono_us() < until)
+	while (spin && !atomic_load(&s->asked) && now < until) {
+		int64_t before = now;
+
 		(void)sched_yield();
+		now = clock_mono_us();
+		spin = now - before < SPIN_OTHERS_US;
+	}
 }
 
 /* Waits for operations into `batch`.  With something to tidy up it waits only a moment.  false: the

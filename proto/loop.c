@@ -381,12 +381,15 @@ wait_for_more(struct loop *l, int ms)
 	bool spin = spin_pays(&l->spin) && l->work_us < SPIN_WORK_US;
 
 	while (spin && now - began < SPIN_US) {
+		int64_t before = now;
+
 		(void)sched_yield();
 		if (look(l, 0) != 0) {
 			spin_note(&l->spin, true);
 			return;
 		}
 		now = clock_mono_us();
+		spin = now - before < SPIN_OTHERS_US;
 	}
 	(void)look(l, ms);
 	spin_note(&l->spin, clock_mono_us() - began < SPIN_SHORT_US);
