@@ -6,8 +6,9 @@
  * Each writes a ledger of its own, one line a fact, and what others may rely on is fsynced first:
  *
  *	S n                                up to n may have been sent (publisher; not fsynced)
- *	O n seq key crc                    answered OK (publisher)
- *	A|N|R at seq try again text        will be acked, was given back, was rejected (worker)
+ *	B n k                              n and the k - 1 after it are one BATCH (publisher; not
+ *fsynced) O n seq key crc                    answered OK (publisher) A|N|R at seq try again text
+ *will be acked, was given back, was rejected (worker)
  *
  * `text` is the body of an envelope: "publisher n key padding crc", its own CRC-32 (that of zlib)
  *at the end; key "-" is none; `at` is monotonic ns. */

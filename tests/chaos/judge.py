@@ -19,6 +19,7 @@ Dead = collections.namedtuple("Dead", "reason tries at")
 class Facts:
     def __init__(self):
         self.sent = collections.Counter()  # publisher -> numbers below this may have been sent
+        self.batches = []  # (publisher, first number, how many)
         self.ok, self.done = [], collections.defaultdict(list)  # done: group -> [Done]
         self.stored = {}  # seq -> Stored
         self.dead = collections.defaultdict(dict)  # group -> seq -> Dead
@@ -40,6 +41,8 @@ def facts_of(base):
         for w in lines(path):
             if w[0] == "S":
                 f.sent[who] = max(f.sent[who], int(w[1]))
+            elif w[0] == "B":
+                f.batches.append((who, int(w[1]), int(w[2])))
             else:
                 f.ok.append(Ok(who, int(w[1]), int(w[2]), w[3], w[4]))
     for path in sorted(base.glob("work.*")):
@@ -72,6 +75,10 @@ def publishing(f):
             yield "stored twice", f"{t[:2]} is {who[t[:2]]} and {seq}"
         else:
             who[t[:2]] = seq
+    for name, first, n in f.batches:
+        there = sum((name, first + i) in who for i in range(n))
+        if there not in (0, n):
+            yield "torn", f"{there} of {n} items of the BATCH at {name} {first} are stored"
     for o in f.ok:
         if o.seq not in f.stored:
             yield "lost", f"{o} was answered and is not stored"
@@ -173,6 +180,13 @@ def tampered(f):
     def forget_stored(g):
         del g.stored[g.ok[len(g.ok) // 2].seq]
 
+    def tear(g):
+        who = {read_text(s.text)[:2]: seq for seq, s in g.stored.items()}
+        seq = next((who[b[:2]] for b in g.batches if b[:2] in who), None)
+        if seq is None:
+            return False
+        del g.stored[seq]
+
     def invent_delivery(g):
         g.done["g"].append(g.done["g"][0]._replace(seq=max(g.stored) + 7))
 
@@ -218,6 +232,7 @@ def tampered(f):
 
     lies = [lie("all that a worker wrote of one envelope is gone", "lost", forget_ack),
             lie("an answered record is not in the journal", "lost", forget_stored),
+            lie("a BATCH of which a part is stored", "torn", tear),
             lie("a delivery nobody stored", "invented", invent_delivery),
             lie("a record nobody sent", "invented", invent_stored),
             lie("one publication under two seqs", "stored twice", store_twice),
