@@ -261,6 +261,7 @@ install: all install-lib cli-files
 	install -d $(to)/bin $(to)/share/doc/taxiway/examples
 	install -m 755 $(BINS) $(to)/bin
 	cp examples/* clients/python/*.py clients/node/*.mjs clients/node/package.json proto/PROTOCOL.md $(to)/share/doc/taxiway/examples
+	sed -i 's|\.\./clients/node/|./|' $(to)/share/doc/taxiway/examples/worker.mjs
 	install -D -m 644 $(O)/taxi.1 $(to)/share/man/man1/taxi.1
 	install -D -m 644 $(O)/taxi.bash $(to)/share/bash-completion/completions/taxi
 	install -D -m 644 $(O)/taxi.zsh $(to)/share/zsh/vendor-completions/_taxi

@@ -350,6 +350,12 @@ def test_answer_in_parts(rig, t):
         rig.a.finish(n)
         assert rig.a.parts[n].pop() == "end"
     assert rig.a.parts[n] == [[i, "x" * 1000] for i in range(5)]
+    n = rig.a.start("request", topic=f"{t}.x", parts=True, window=2)
+    m = rig.b.msg("s")
+    for i in range(20):
+        rig.b.call("part", m=m["msg"], body=i)
+    rig.b.call("reply", m=m["msg"])
+    assert rig.a.finish(n)["body"] is None and rig.a.parts[n] == list(range(20)), "asked for as they are taken"
     n = rig.a.start("request", topic=f"{t}.x")
     rig.b.start("part", m=rig.b.msg("s")["msg"], body=1)
     refused(lambda: rig.a.finish(n), "UPSTREAM", "uncertain")
