@@ -56,12 +56,27 @@ help_prefix(const struct cli *c, const char *word, FILE *f)
 	return found;
 }
 
+static void
+say_json(const struct cli *c)
+{
+	for (size_t i = 0; i < c->ncommands; i++) {
+		if (c->commands[i]->json != NULL)
+			printf(
+			    "%s%s: %s", i ? "\n" : "", c->commands[i]->name, c->commands[i]->json);
+	}
+}
+
 static int
 say_topic(const struct cli *c, const char *word)
 {
 	for (size_t i = 0; i < help_ntopics; i++) {
 		if (strcmp(help_topics[i].name, word) == 0) {
-			printf("%s: %s\n\n%s", word, help_topics[i].about, help_topics[i].text);
+			printf("%s: %s\n\n", word, help_topics[i].about);
+			if (help_topics[i].text == NULL) {
+				say_json(c);
+			} else {
+				fputs(help_topics[i].text, stdout);
+			}
 			return 0;
 		}
 	}

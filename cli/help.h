@@ -6,7 +6,8 @@
 #include "cli/cli.h"
 
 struct help_topic {
-	const char *name, *about, *text;
+	const char *name, *about;
+	const char *text; /* NULL: made from the commands (what each prints as JSON) */
 };
 extern const struct help_topic help_topics[];
 extern const size_t help_ntopics;

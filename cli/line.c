@@ -95,20 +95,19 @@ put_raw(struct span body, struct buf *out)
 void
 line_put(const struct line *l, enum line_style style, size_t width, struct buf *out)
 {
-	struct buf whole;
+	struct buf text;
 
-	switch (style) {
-	case LINE_JSON: put_json(l, out); break;
-	case LINE_RAW: put_raw(l->body, out); break;
-	case LINE_LONG: put_text(l, true, out); break;
-	case LINE_TEXT:
-		buf_init(&whole, out->max);
-		put_text(l, false, &whole);
-		if (width == 0)
-			width = whole.n;
-		table_put_cut(out, buf_span(&whole), width);
-		buf_fini(&whole);
-		break;
+	if (style == LINE_JSON) {
+		put_json(l, out);
+	} else if (style == LINE_RAW) {
+		put_raw(l->body, out);
+	} else {
+		buf_init(&text, out->max);
+		put_text(l, style == LINE_LONG, &text);
+		table_make_safe(text.p, text.n);
+		table_put_cut(
+		    out, buf_span(&text), style == LINE_TEXT && width > 0 ? width : text.n);
+		buf_fini(&text);
 	}
 	buf_putc(out, '\n');
 }

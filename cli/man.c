@@ -118,6 +118,8 @@ help_man(const struct cli *c)
 		}
 	}
 	for (size_t i = 0; i < help_ntopics; i++) {
+		if (help_topics[i].text == NULL)
+			continue; /* said with each command */
 		fputs(".SH \"", stdout);
 		put_upper(help_topics[i].name);
 		puts("\"");

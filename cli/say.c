@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "cli/table.h"
 #include "proto/json.h"
 
 int
@@ -113,10 +114,7 @@ error_text(const struct env *err)
 	} else {
 		buf_puts(&b, err_title(code));
 	}
-	for (size_t i = 0; i < b.n; i++) {
-		if (b.p[i] < 0x20 || b.p[i] == 0x7f)
-			b.p[i] = '?';
-	}
+	table_make_safe(b.p, b.n);
 	buf_putc(&b, '\n');
 	/* Member by member only where there is more than the sentence above. */
 	if (detail.n > 0 && (code == ERR_INVALID || text.n == 0) &&

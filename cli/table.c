@@ -67,6 +67,16 @@ table_fini(struct table *t)
 }
 
 void
+table_make_safe(uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		/* C0, DEL and, as UTF-8, C1 */
+		if (p[i] < 0x20 || p[i] == 0x7f || (p[i] == 0xc2 && i + 1 < n && p[i + 1] < 0xa0))
+			p[i] = '?';
+	}
+}
+
+void
 table_span(struct table *t, struct span s)
 {
 	size_t at = t->text.n;
@@ -74,12 +84,8 @@ table_span(struct table *t, struct span s)
 	buf_put(&t->text, s.n ? (const void *)s.p : "", s.n);
 	buf_putc(&t->text, '\0');
 	t->cells++;
-	for (size_t i = at; !t->text.failed && i + 1 < t->text.n; i++) {
-		/* C0, DEL and, as UTF-8, C1 */
-		if (t->text.p[i] < 0x20 || t->text.p[i] == 0x7f ||
-		    (t->text.p[i] == 0xc2 && t->text.p[i + 1] < 0xa0))
-			t->text.p[i] = '?';
-	}
+	if (!t->text.failed)
+		table_make_safe(t->text.p + at, t->text.n - at - 1);
 }
 
 void

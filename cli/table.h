@@ -24,6 +24,8 @@ void table_render(const struct table *t, unsigned width, struct buf *out);
 void table_print(struct table *t, const char *none);
 void table_fini(struct table *t);
 
+/* Replace by '?' what a terminal would obey: C0, DEL, and the first byte of C1. */
+void table_make_safe(uint8_t *p, size_t n);
 /* Characters of a UTF-8 text; a byte that is none counts as one. */
 size_t table_width(struct span s);
 /* Append s in at most `width` characters, with "…" at its end when it was cut. */

@@ -20,6 +20,7 @@ const struct help_topic help_topics[] = {
 	"  7    not allowed: DENIED, UNAUTHENTICATED\n"
 	"  130  ended by Ctrl-C (143: by SIGTERM); a live tail that is ended so is done: 0\n\n"
 	"`taxi doctor` speaks as monitoring plugins do: 0 all is well, 1 a warning, 2 critical.\n"},
+    {"json", "what -o json prints, command by command; members are only ever added", NULL},
     {"times", "how a place in the journal is named (--from, --to, --since)",
 	"  1200                        a seq\n"
 	"  -90s  -1h30m  -2d           so long ago (units ms s m h d w)\n"

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import BIN, wait_for
+from conftest import BIN, ROOT, wait_for
 from taxicmd import taxi  # noqa: F401
 
 ID = "0190b0b0-0000-7000-8000-000000000001"
@@ -256,6 +256,13 @@ def test_help_knows_every_command_and_topic(taxi):
         text = taxi("help", *c.split()).stdout
         assert c in text and len(text) > 80, c
     assert "no topic 'nosuch'" in taxi("help", "nosuch", code=2).stderr
+
+
+@pytest.mark.parametrize("topic", ["exit-codes", "json"])
+def test_the_page_says_what_help_says(taxi, topic):
+    page = (ROOT / "docs" / "cli.md").read_text()
+    text = taxi("help", topic).stdout.rstrip("\n")
+    assert "\n".join(("    " + line).rstrip() for line in text.split("\n")) in "\n".join(x.rstrip() for x in page.split("\n"))
 
 
 def test_the_manual_is_well_formed(taxi, house):

@@ -153,6 +153,13 @@ lines(void)
 	    "{\"topic\":\"rows.in\",\"id\":\"01a1fdcd-bd62-7d8f-88bf-9edaeee9be1a\",\"seq\":7,"
 	    "\"at\":\"2026-11-21T13:26:21.442+02:15\",\"key\":\"k\\\"1\",\"group\":\"g\",\"try\":2,"
 	    "\"body\":{\"n\":1}}\n");
+	/* U+009B begins a sequence on a terminal; JSON for programs keeps it. */
+	l.body = span_of("\xa4"
+			 "a\xc2\x9b"
+			 "m",
+	    5);
+	CHECK(strstr(line(&l, LINE_TEXT, 0), "\xc2\x9b") == NULL);
+	CHECK(strstr(line(&l, LINE_JSON, 0), "\xc2\x9b") != NULL);
 	l.body = span_of("\xa2hi", 3);
 	CHECK_STR(line(&l, LINE_RAW, 0), "hi\n");
 	l.body = (struct span){NULL, 0};
@@ -169,10 +176,11 @@ maps(void)
 	map_str(&m, "a", "b");
 	map_bool(&m, "c", true);
 	s = map_span(&m);
-	CHECK(s.n == 10 && memcmp(s.p, "\xde\0\x02\xa1"
-				       "a\xa1"
-				       "b\xa1"
-				       "c\xc3",
+	CHECK(s.n == 10 && memcmp(s.p,
+			       "\xde\0\x02\xa1"
+			       "a\xa1"
+			       "b\xa1"
+			       "c\xc3",
 			       10) == 0);
 	map_fini(&m);
 }
