@@ -1,6 +1,8 @@
 #include "base/uuid.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -13,17 +15,62 @@ stamp(uint8_t id[16], unsigned version)
 	id[8] = (uint8_t)((id[8] & 0x3fu) | 0x80u);
 }
 
+/* Fetched for many ids at once: the call costs as much as all else about a message.  A child of
+ * fork must not go on with what its parent has. */
+static atomic_uint forks;
+
+static void
+on_fork(void)
+{
+	atomic_fetch_add(&forks, 1);
+}
+
+static void
+watch_forks(void)
+{
+	if (pthread_atfork(NULL, NULL, on_fork) != 0)
+		die(EXIT_AGAIN, "pthread_atfork: out of memory");
+}
+
+static void
+fetch(uint8_t *p, size_t n)
+{
+	ssize_t got;
+
+	/* Up to 256 bytes are given whole or not at all. */
+	do {
+		got = getrandom(p, n, 0);
+	} while (got == -1 && errno == EINTR);
+	if (got != (ssize_t)n)
+		die(EXIT_AGAIN, "getrandom: %s", strerror(errno));
+}
+
+static void
+random_bytes(uint8_t out[10])
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static _Thread_local uint8_t ahead[250];
+	static _Thread_local size_t left;
+	static _Thread_local unsigned seen;
+	unsigned now;
+
+	(void)pthread_once(&once, watch_forks);
+	now = atomic_load_explicit(&forks, memory_order_relaxed);
+	if (left == 0 || seen != now) {
+		fetch(ahead, sizeof ahead);
+		left = sizeof ahead;
+		seen = now;
+	}
+	left -= 10;
+	memcpy(out, ahead + left, 10);
+}
+
 void
 uuid_v7(uint8_t id[16], int64_t unix_ms)
 {
 	uint64_t ms = unix_ms < 0 ? 0 : (uint64_t)unix_ms;
-	ssize_t n;
 
-	do {
-		n = getrandom(id + 6, 10, 0);
-	} while (n == -1 && errno == EINTR);
-	if (n != 10)
-		die(EXIT_AGAIN, "getrandom: %s", strerror(errno));
+	random_bytes(id + 6);
 	for (int i = 0; i < 6; i++)
 		id[i] = (uint8_t)(ms >> (40 - 8 * i));
 	stamp(id, 7);

@@ -1,5 +1,8 @@
 #include "tests/unit/check.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "base/uuid.h"
 
 static void
@@ -73,9 +76,49 @@ test_parse(void)
 	}
 }
 
+/* What is random is fetched ahead: a child must not hand out what its parent will. */
+static void
+test_fork(void)
+{
+	uint8_t ours[16], theirs[16];
+	int fd[2];
+	pid_t child;
+
+	uuid_v7(ours, 1);
+	CHECK(pipe(fd) == 0);
+	child = fork();
+	if (child == 0) {
+		uuid_v7(theirs, 1);
+		_exit(write(fd[1], theirs, sizeof theirs) == sizeof theirs ? 0 : 1);
+	}
+	uuid_v7(ours, 1);
+	CHECK(child > 0 && read(fd[0], theirs, sizeof theirs) == sizeof theirs);
+	CHECK(memcmp(ours, theirs, sizeof ours) != 0);
+	CHECK(waitpid(child, NULL, 0) == child);
+	(void)close(fd[0]);
+	(void)close(fd[1]);
+}
+
+static void
+test_all_differ(void)
+{
+	enum { N = 1000 };
+	static uint8_t id[N][16];
+	bool ok = true;
+
+	for (unsigned i = 0; i < N; i++) {
+		uuid_v7(id[i], 1);
+		for (unsigned k = 0; k < i; k++)
+			ok = memcmp(id[i], id[k], 16) != 0 && ok;
+	}
+	CHECK(ok);
+}
+
 int
 main(void)
 {
+	test_fork();
+	test_all_differ();
 	test_v7();
 	test_v8();
 	test_parse();
