@@ -233,6 +233,7 @@ static const struct {
     {"sys.policies", ctl_policies},
     {"sys.policies.set", ctl_policies_set},
     {"sys.policies.delete", ctl_policies_delete},
+    {"sys.retained", ctl_retained},
     {"sys.cursor", cursor},
     {"sys.dead.ls", ctl_dead_ls},
     {"sys.dead.show", ctl_dead_show},

@@ -18,6 +18,7 @@ ctl_fn ctl_groups, ctl_groups_set, ctl_groups_delete;       /* ctl_groups.c */
 ctl_fn ctl_dead_ls, ctl_dead_show, ctl_dead_drop;           /* ctl_dead.c */
 ctl_fn ctl_dead_retry, ctl_dead_edit;                       /* ctl_letter.c */
 ctl_fn ctl_policies, ctl_policies_set, ctl_policies_delete; /* ctl_policy.c */
+ctl_fn ctl_retained;                                        /* ctl_look.c */
 ctl_fn ctl_trace;                                           /* ctl_trace.c */
 ctl_fn ctl_replay;                                          /* ctl_replay.c */
 ctl_fn ctl_claim, ctl_claim_forget;                         /* ctl_claim.c */

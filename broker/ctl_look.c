@@ -3,6 +3,8 @@
 #include "base/die.h"
 #include "broker/auth.h"
 #include "broker/ctl_impl.h"
+#include "proto/topic.h"
+#include "broker/retained.h"
 #include "proto/digest.h"
 
 /* Subscriptions that say the same count as one entry with several workers. */
@@ -176,10 +178,74 @@ ctl_peers(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 		ctl_put_str(&body, "identity", auth_name(p));
 		ctl_put_u(&body, "subs", p->nsubs);
 		ctl_put_u(&body, "inFlight", in_flight(p));
-		ctl_put_u(&body, "bytes", p->queue_bytes + parcels_bytes(p->afloat) + p->put_bytes + p->route.bytes);
+		ctl_put_u(&body, "bytes",
+		    p->queue_bytes + parcels_bytes(p->afloat) + p->put_bytes + p->route.bytes);
 		ctl_put_i(&body, "sinceMs", real - (now - p->since_ms));
 		ctl_put_i(&body, "lastMs", now - p->last_ms);
 	}
 	ctl_answer(b, c, &body);
+	buf_fini(&body);
+}
+
+/* ---- sys.retained ---- */
+
+struct last {
+	struct span topic;
+	struct buf *out;
+	bool found;
+};
+
+static bool
+on_last(void *arg, const struct journal_row *row)
+{
+	struct last *l = arg;
+	struct env e;
+
+	l->found = span_eq(row->topic, l->topic) &&
+		   (row->exp_ms == 0 || row->exp_ms > clock_real_ms()) &&
+		   env_decode(&e, row->frame, false, NULL) == ERR_OK;
+	if (!l->found)
+		return false;
+	ctl_put_u(l->out, "seq", row->seq);
+	mp_put_cstr(l->out, "frame");
+	mp_put_bin(l->out, row->frame);
+	return false;
+}
+
+void
+ctl_retained(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
+{
+	struct peer *p = registry_by_session(&b->reg, c->session);
+	struct last l = {.topic = doc_str(o, "topic")};
+	const char *why = NULL;
+	char after[RETAINED_AFTER];
+	struct buf body;
+
+	if (!topic_is_valid(l.topic)) {
+		ctl_missing(b, c, "/topic", "expected a topic");
+		return;
+	}
+	if (p != NULL)
+		why = auth_refuses(b, p, ACL_SUBSCRIBE, l.topic);
+	if (why != NULL) {
+		ctl_refuse(b, c, ERR_DENIED, why);
+		return;
+	}
+	buf_init(&body, LIMIT_FRAME_RX - LIMIT_HEADER);
+	l.out = &body;
+	mp_put_map(&body, 3);
+	ctl_put_span(&body, "topic", l.topic);
+	retained_after(l.topic, after);
+	if (b->retained && journal_retained(b->journal, span_str(after), on_last, &l) != 0) {
+		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
+	} else {
+		if (!l.found) {
+			mp_put_cstr(&body, "seq");
+			mp_put_nil(&body);
+			mp_put_cstr(&body, "frame");
+			mp_put_nil(&body);
+		}
+		ctl_answer(b, c, &body);
+	}
 	buf_fini(&body);
 }

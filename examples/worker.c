@@ -55,9 +55,10 @@ main(void)
 	if (bus == NULL)
 		return 100;
 	sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_signal}, NULL);
-	taxi_subscribe(
-	    bus, &(struct taxi_sub_options){
-		     .pattern = "trigger.OT-2.v1alpha1.>", .group = "example-c", .msg = work});
+	taxi_subscribe(bus, &(struct taxi_sub_options){.pattern = "trigger.OT-2.v1alpha1.>",
+				.group = "example-c",
+				.cancels = true,
+				.msg = work});
 	taxi_run(bus);
 	taxi_drain(bus, 10000);
 	taxi_close(bus);

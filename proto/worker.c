@@ -169,7 +169,11 @@ on_msg(struct worker *w, const struct env *head, struct span frame)
 	w->in_hand++;
 	s->in_hand++;
 	s->count.delivered++;
-	s->msg(s->arg, &d->m);
+	if (s->cancels) {
+		worker_cancel_check(d);
+	} else {
+		s->msg(s->arg, &d->m);
+	}
 }
 
 static void
@@ -179,7 +183,7 @@ cancel(struct delivery *d)
 
 	if (d->draining) {
 		worker_delivery_free(d);
-	} else if (s->cancel) {
+	} else if (s->cancel && (!s->cancels || d->checked)) {
 		s->cancel(s->arg, &d->m);
 	}
 }
@@ -322,6 +326,7 @@ worker_free(struct worker *w)
 	link_unlisten(w->link, w);
 	loop_later_cancel(w->loop, w);
 	worker_out_void(w);
+	worker_cancel_end(w);
 	free_all(&w->draining);
 	free_all(&w->hand);
 	LIST_EACH (s, &w->subs, struct worker_sub, node)

@@ -29,6 +29,9 @@ struct worker_sub_spec {
 	const char *pattern;
 	const char *group;   /* durable group; NULL: ephemeral, or requests when serve */
 	bool serve;          /* requests */
+	bool cancels;        /* of a group: an event whose cancel.<id> was published is taken back.  In
+				hand: `cancel` is called, and it is still to be finished.  Later: it
+				is acked, with status.<id> "cancelled", and not handed over. */
 	const char *from;    /* "new" (default) or "all"; counts when the group is created */
 	int64_t from_seq;    /* > 0: instead of `from` */
 	int64_t from_time_ms; /* > 0: instead of both: what was stored from then on (unix ms) */

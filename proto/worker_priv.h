@@ -21,7 +21,7 @@ struct worker_sub {
 	struct worker *w;
 	struct list node;
 	char *pattern, *group, *from;
-	bool serve;
+	bool serve, cancels;
 	int64_t from_seq, from_time_ms, ack_ms, tries;
 	unsigned credit;
 	size_t credit_bytes;
@@ -69,6 +69,7 @@ struct delivery {
 	size_t held_bytes;
 	uint64_t room, parts;
 	bool draining;
+	bool checked, cancelled; /* worker_cancel.c: handed over; cancelled */
 };
 
 struct worker {
@@ -87,6 +88,7 @@ struct worker {
 	loop_fn *changed;
 	void *changed_arg;
 	struct buf scratch;
+	struct worker_cancels *cancels; /* NULL: nobody asked for them */
 	struct pool spare; /* deliveries */
 	struct worker_stats stats;
 	struct log_limit unreadable_lines, misused_lines;
@@ -119,6 +121,11 @@ void worker_out_nak(struct worker *w, const struct env *head, int64_t delay_ms, 
 void worker_out_flush(struct worker *w);
 void worker_out_void(struct worker *w); /* the session ended: all of it means nothing any more */
 struct worker_frame *worker_frame_new(struct span bytes); /* NULL: no memory */
+
+/* worker_cancel.c */
+void worker_cancel_start(struct worker *w);
+void worker_cancel_end(struct worker *w);
+void worker_cancel_check(struct delivery *d); /* and hand it over, or not */
 
 /* worker_sub.c */
 void worker_sub_up(struct worker *w);

@@ -149,6 +149,9 @@ worker_sub(struct worker *w, const struct worker_sub_spec *spec)
 {
 	struct worker_sub *s = xcalloc(1, sizeof *s);
 
+	if (spec->cancels && spec->group)
+		worker_cancel_start(w);
+	s->cancels = spec->cancels && spec->group;
 	s->w = w;
 	s->pattern = xstrdup(spec->pattern);
 	s->group = spec->group ? xstrdup(spec->group) : NULL;

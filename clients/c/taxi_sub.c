@@ -130,6 +130,7 @@ taxi_subscribe(struct taxi *t, const struct taxi_sub_options *o)
 	struct worker_sub_spec spec = {.pattern = o->pattern,
 	    .group = o->group,
 	    .serve = o->serve,
+	    .cancels = o->cancels,
 	    .from = o->from,
 	    .from_seq = (int64_t)o->from_seq,
 	    .ack_ms = o->ack_ms,

@@ -198,7 +198,9 @@ typedef void taxi_msg_fn(void *arg, struct taxi_msg *m);
 struct taxi_sub_options {
 	const char *pattern;  /* a.*.c, a.> */
 	const char *group;    /* share a durable group's events; NULL: a live tail, or with */
-	bool serve;           /* requests on this topic */
+	bool serve;          /* requests on this topic */
+	bool cancels;        /* of a group: triggers whose cancel.<uuid> was published are taken back: one in
+			      * hand by `cancel`, later ones are acked as cancelled and never come */
 	const char *from;     /* "new" or "all"; of a group when it is created */
 	uint64_t from_seq;    /* > 0: instead of `from` */
 	int64_t ack_ms;       /* for one delivery, until it goes to another; 0: 30,000 */

@@ -69,6 +69,8 @@ publish(struct tower *t, struct worker_msg *m, const char *kind, const uint8_t u
 	(void)snprintf(topic, sizeof topic, "%s.%s", kind, uuid_text(uuid, key));
 	env_init(&e, ENV_PUB, span_str(topic), m->env.id);
 	env_set_s(&e, ENV_M_KEY, span_str(key));
+	if (strcmp(kind, "cancel") == 0)
+		env_set_u(&e, ENV_M_RETAIN, 1); /* for who is handed the trigger later */
 	set_digest(m, &e, digest);
 	worker_inherit(m, &e);
 	e.body = buf_span(body);

@@ -63,6 +63,12 @@ class Proc:
     def start(self, timeout=30.0):
         return self.spawn().ready(timeout)
 
+    def spawn_bare(self):
+        """A user's program, which tells nobody when it is ready."""
+        with open(self.log_path, "ab") as log:
+            self.p = subprocess.Popen([self.program, *self.args], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.env)
+        return self
+
     def kill9(self):
         if self.p and self.p.poll() is None:
             self.p.send_signal(signal.SIGKILL)
