@@ -3,6 +3,7 @@
  *
  * The default run looks at some of the calls; JOURNAL_EVERY=1 looks at each (minutes). */
 #include "broker/journal.h"
+#include "broker/journal_verify.h"
 #include "tests/unit/journal_disk.h"
 #include "tests/unit/journal_ops.h"
 
@@ -166,6 +167,57 @@ cut_everywhere(uint64_t seed)
 	kit_rmdir(dir);
 }
 
+static void
+say_nothing(void *arg, const char *text)
+{
+	(void)arg;
+	(void)text;
+}
+
+/* A copy that has its name is whole, whenever the power goes. */
+static void
+cut_a_copy(uint64_t seed)
+{
+	char *dir = kit_dir(), *copy = kit_dir(), *cut = kit_dir();
+	char *name = xasprintf("%s/journal.db", cut);
+	struct journal *j = kit_open(dir);
+	struct journal_op op = {.kind = JOURNAL_BACKUP, .u.backup.dir = span_str(copy)};
+	struct disk_image im = {0};
+	struct journal_verified v;
+	unsigned named = 0, renamed = 0;
+
+	for (unsigned i = 0; i < 300; i++)
+		CHECK(kit_put1(j, i, "a frame of some length", NULL) == ERR_OK);
+	disk_follow(copy);
+	CHECK(kit_run(j, &op) == ERR_OK);
+	disk.dir[0] = '\0';
+	journal_close(j);
+	im.settled = xcalloc(disk.n + 1, 1);
+	for (size_t k = 0; k <= disk.n; k++) {
+		disk_image_advance(&im, k);
+		renamed += k < disk.n && disk.notes[k].what == DISK_RENAME;
+		for (int luck = DISK_LOSES_ALL; luck <= DISK_KEEPS_SOME; luck++) {
+			kit_empty(cut);
+			disk_image_write(&im, cut, (enum disk_luck)luck, &seed);
+			if (access(name, F_OK) != 0)
+				continue;
+			named++;
+			CHECK(journal_verify(cut, say_nothing, NULL, &v) == 0 && v.problems == 0 &&
+			      v.records == 300);
+		}
+	}
+	/* At the end it has, whatever was lost. */
+	CHECK(renamed == 1 && named >= 3);
+	printf("# copy: %zu calls, %u disks with one\n", disk.n, named);
+	for (int i = 0; i < DISK_FILES; i++)
+		free(im.files[i].p);
+	free(im.settled);
+	free(name);
+	kit_rmdir(dir);
+	kit_rmdir(copy);
+	kit_rmdir(cut);
+}
+
 int
 main(void)
 {
@@ -183,6 +235,7 @@ main(void)
 	CHECK(seen[DISK_WRITE] > 500 && seen[DISK_SYNC] > TURNS / 2 && seen[DISK_SYNC_DIR] > 0);
 	CHECK(seen[DISK_CREATE] > 2 && seen[DISK_UNLINK] > 0 && seen[DISK_MARK] == TURNS);
 	cut_everywhere(seed);
+	cut_a_copy(seed);
 	for (unsigned t = 0; t <= TURNS; t++)
 		buf_fini(&states[t]);
 	disk_follow("");
