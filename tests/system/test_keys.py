@@ -558,3 +558,25 @@ def test_a_group_over_the_quota_is_not_created(house):
             bus.finish(i)
         assert e.value.code == "QUOTA"
     assert len(house.bus().req("sys.groups", timeout=20).body["groups"]) == 4096
+
+
+def test_garbage_behind_a_good_handshake(house, keys):
+    lab = keys.peer("lab", publish="a", request="sys.stats")
+    keys.broker()
+    b, junk = keys.bus(lab), keys.bus(lab)
+    junk._ping()
+    wait_for(lambda: (junk.pump(0.05), junk.epoch)[1], 10, "the handshake")
+    good = taxiwire.encode("PUB", "a", new_id(), {}, b"\x01")
+    for i in range(300):
+        n = i % len(good)
+        junk.sock.send(os.urandom(i))
+        junk.sock.send(good[:n] + os.urandom(3) + good[n:])
+        junk.sock.send_multipart([os.urandom(20)] * (i % 7 + 2))
+        junk.sock.send(b"")
+    junk.sock.send(b"\x95\x01\xa3PUB\xa1a\xc4\x10" + bytes(16) + b"\x80" + b"\xdd\xff\xff\xff\xff" * 100)
+    assert b.pub("a", 1).meta["seq"]
+    drops = stats(b)["drops"]
+    assert drops["bad_envelope"] > 100 and drops["multipart"] >= 300
+    big = keys.bus(lab)
+    big.sock.send(bytes(33 << 20))  # over ZMQ_MAXMSGSIZE: its connection ends, and nothing else does
+    assert b.pub("a", 2).meta["seq"]
