@@ -36,6 +36,8 @@ struct asked {
 	int n;
 	size_t overhead; /* what a request counts for beside its frame */
 	int leaving;     /* peer that is going right now; -1: none */
+	bool patient;    /* the workers of before are on their way, until then */
+	int64_t until;
 };
 
 static bool
@@ -54,6 +56,8 @@ fits(const struct place *w, size_t bytes)
 static bool
 has_open(const struct asked *a, int pool)
 {
+	if (pool < 0)
+		return false;
 	for (int i = 0; i < PEERS; i++)
 		if (is_open(&a->at[i][pool]))
 			return true;
@@ -68,6 +72,16 @@ pool_of(const struct asked *a, int topic)
 		if (pick_matches(k, topic) && has_open(a, k))
 			return k;
 	return -1;
+}
+
+/* When it ends if nothing happens.  One that never had a worker waits for a pool (-1) only as long
+ * as workers are on their way. */
+static int64_t
+due(const struct asked *a, const struct req *q)
+{
+	bool hopes = q->state == WAITING && q->pool < 0 && !q->resent;
+
+	return hopes && a->until < q->deadline ? a->until : q->deadline;
 }
 
 static size_t
@@ -199,8 +213,8 @@ failed_at_worker(struct sim *s, struct req *q, enum err code)
 	}
 	if (code != ERR_WORKER_LOST)
 		sim_wrong(s, "request %d: its worker is lost", i);
-	if (q->again && !q->started && q->deadline > s->now && pool_of(a, q->topic) >= 0 &&
-	    q->bounces < BOUNCES)
+	if (q->again && !q->started && q->deadline > s->now && q->bounces < BOUNCES &&
+	    (a->patient || pool_of(a, q->topic) >= 0))
 		sim_wrong(s, "request %d: it could have been tried again", i);
 	unseat(a, q);
 	q->state = ENDED;
@@ -229,6 +243,9 @@ on_fail(void *arg, struct route_peer *client, const uint8_t id[16], enum err cod
 	if (q->resent ? code != ERR_WORKER_LOST : code != ERR_BUSY && code != ERR_NO_WORKERS)
 		sim_wrong(s, "request %d: %s, but it was %shanded over", (int)(q - a->q),
 		    err_name(code), q->resent ? "" : "never ");
+	if (q->pool < 0 && (due(a, q) > s->now || code == ERR_BUSY))
+		sim_wrong(s, "request %d: %s, but workers are on their way", (int)(q - a->q),
+		    err_name(code));
 	if (code == ERR_BUSY && q->deadline > s->now)
 		sim_wrong(s, "request %d: BUSY before its deadline", (int)(q - a->q));
 	if (code == ERR_NO_WORKERS && pool_of(a, q->topic) >= 0 && has_open(a, q->pool))
@@ -282,12 +299,12 @@ ask(struct sim *s)
 	    .window = (uint32_t)q->window};
 	memcpy(rq.id, q->id, 16);
 	pool = pool_of(a, q->topic);
-	want = pool < 0 ? ERR_NO_WORKERS
+	want = pool < 0 && s->now >= a->until ? ERR_NO_WORKERS
 	       : under_way(a, client) + weight(a, q) > PEER_BYTES ||
 		       under_way(a, -1) + weight(a, q) > ALL_BYTES
 		   ? ERR_BUSY
 		   : ERR_OK;
-	q->pool = pool < 0 ? 0 : pool;
+	q->pool = pool;
 	q->state = WAITING;
 	a->n++;
 	sim_trace(s, "request %d: %s from peer %d, ttl %d", i, pick_topics[q->topic], client,
@@ -538,11 +555,11 @@ check(struct sim *s)
 		ghosts += q->state == GHOST ? 1 : 0;
 		if (q->ends != (out ? 0 : 1))
 			sim_wrong(s, "request %d: it ended %d times", i, q->ends);
-		if (out && q->deadline <= s->now)
+		if (out && due(a, q) <= s->now)
 			sim_wrong(s, "request %d: its deadline passed", i);
-		if (out && q->deadline < route_next(a->r))
+		if (out && due(a, q) < route_next(a->r))
 			sim_wrong(s, "request %d: its deadline is not watched", i);
-		if (q->state == WAITING)
+		if (q->state == WAITING && q->pool >= 0)
 			check_waiting(s, q);
 	}
 	route_stats(a->r, &st);
@@ -568,6 +585,7 @@ asked_turn(struct sim *s)
 	/* What waited where nobody is left waits in the next pool now. */
 	for (int i = 0; i < a->n; i++)
 		if (a->q[i].state == WAITING && !has_open(a, a->q[i].pool)) {
+			sim_trace(s, "request %d: waits elsewhere, or nowhere", i);
 			a->q[i].pool = pool_of(a, a->q[i].topic);
 			a->q[i].moved = true;
 		}
@@ -630,6 +648,11 @@ asked_open(struct sim *s)
 		route_peer_init(&a->p[i], ++s->sessions);
 	a->r = route_new(s->match, &ops, s->sessions, ALL_BYTES, PEER_BYTES);
 	a->overhead = overhead(s);
+	if (!sim_one_in(s, 3))
+		return;
+	a->patient = true;
+	a->until = s->now + (int64_t)sim_rnd(s, 1500);
+	route_be_patient(a->r, a->until);
 }
 
 /* Whoever asked the broker that is no more has lost its session: nothing of it goes on. */
