@@ -452,8 +452,7 @@ static bool
 read_id(const msgpack_object *o, uint8_t id[16])
 {
 	if (o == NULL || o->type != MSGPACK_OBJECT_BIN || o->via.bin.size != 16)
-		return o != NULL && o->type == MSGPACK_OBJECT_STR &&
-		       uuid_parse(doc_span(o), id) == 0;
+		return uuid_parse(doc_span(o), id) == 0;
 	memcpy(id, o->via.bin.ptr, 16);
 	return true;
 }

@@ -135,7 +135,7 @@ trace_each(const struct trace *t, trace_fn *fn, void *arg)
 
 struct find {
 	const uint8_t *id;
-	uint8_t *root;
+	uint8_t root[16];
 	bool found;
 };
 
@@ -153,8 +153,10 @@ look(void *arg, const struct trace_hop *h)
 bool
 trace_root(const struct trace *t, const uint8_t id[16], uint8_t root[16])
 {
-	struct find f = {id, root, false};
+	struct find f = {.id = id};
 
 	trace_each(t, look, &f);
+	if (f.found)
+		memcpy(root, f.root, 16);
 	return f.found;
 }
