@@ -31,16 +31,17 @@ enum st {
 	STATEMENTS
 };
 
+#define RECORD "seq, at, exp, id, crc, topic, key, frame, sender, only FROM records"
+
 static const char *const sql[STATEMENTS] = {
-    [PAGE] = ("SELECT seq, at, exp, id, crc, topic, key, frame, sender, only FROM records"
-	      " WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq"),
+    [PAGE] = ("SELECT " RECORD " WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq"),
     [CURSOR] = "SELECT cur, owner, crc FROM cursors WHERE src = ?1",
     [GROUPS] = "SELECT name, settings, state, next, crc, state_crc FROM groups ORDER BY name",
-    [DEAD] = "SELECT " JOURNAL_LETTER " FROM dead WHERE no > ?1 ORDER BY no",
-    [DEAD_OF] = "SELECT " JOURNAL_LETTER " FROM dead WHERE no > ?1 AND grp = ?2 ORDER BY no",
+    [DEAD] = ("SELECT " JOURNAL_LETTER " FROM dead WHERE no > ?1 ORDER BY no"),
+    [DEAD_OF] = ("SELECT " JOURNAL_LETTER " FROM dead WHERE no > ?1 AND grp = ?2 ORDER BY no"),
     [CLAIMS] = "SELECT path, name, crc FROM claims ORDER BY path",
     [POLICIES] = "SELECT pattern, settings, crc FROM policies ORDER BY pattern",
-    [LAST] = "SELECT " JOURNAL_LAST ", NULL FROM retained WHERE topic > ?1 ORDER BY topic",
+    [LAST] = ("SELECT " JOURNAL_LAST ", NULL FROM retained WHERE topic > ?1 ORDER BY topic"),
     [AT] = "SELECT at FROM records WHERE seq >= ?1 ORDER BY seq LIMIT 1",
     [BEFORE] = "SELECT 1 FROM records WHERE seq < ?1 LIMIT 1",
     [GEN] = "SELECT gen FROM meta",

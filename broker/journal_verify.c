@@ -123,9 +123,10 @@ check_records(struct check *c, uint64_t meta_head)
 			problem(c, "records %llu to %llu: missing", (unsigned long long)due,
 			    (unsigned long long)row.seq - 1);
 		}
-		if (sound && row.at_ms < at)
+		if (sound && row.at_ms < at) {
 			problem(c, "record %llu: before the one before it",
 			    (unsigned long long)row.seq);
+		}
 		if (sound)
 			at = row.at_ms;
 		if (c->v->records++ == 0)
@@ -203,9 +204,10 @@ check_head(struct check *c, const char *dir, uint64_t meta_head)
 		c->v->head = meta_head;
 		c->v->first = meta_head + 1;
 	}
-	if (next > c->v->head + 1)
+	if (next > c->v->head + 1) {
 		problem(c, "records end at %llu, a group begins at %llu",
 		    (unsigned long long)c->v->head, (unsigned long long)next);
+	}
 	if (fd != -1 && journal_mark_read(fd, &mark) && mark > c->v->head) {
 		problem(c, "records end at %llu, " JOURNAL_LOCK " says %llu",
 		    (unsigned long long)c->v->head, (unsigned long long)mark);
