@@ -21,6 +21,8 @@ struct shown {
 	int64_t at_ms;
 	unsigned rank; /* among those of one moment */
 	size_t from, to;
+	bool published;
+	uint8_t id[16];
 	uint64_t done; /* seq of a DONE, and the digest of its group's name */
 	uint8_t group[32];
 };
@@ -115,6 +117,8 @@ show(struct tracing *y, const struct hop *h)
 	if (h->reason.p != NULL)
 		ctl_put_span(out, "reason", h->reason);
 	s.to = out->n;
+	s.published = h->what == TRACE_PUBLISHED;
+	memcpy(s.id, h->id, 16);
 	if (h->what == TRACE_DONE) {
 		s.done = h->seq;
 		digest_parts(s.group, &h->group, 1);
@@ -293,6 +297,18 @@ read_page(struct tracing *y)
 
 /* ---- from memory ---- */
 
+/* The clock of the hops may be a millisecond behind that of the journal. */
+static int64_t
+not_before_published(const struct tracing *y, const struct trace_hop *h)
+{
+	for (size_t i = 0; i < y->n; i++) {
+		if (y->shown[i].published && memcmp(y->shown[i].id, h->id, 16) == 0 &&
+		    y->shown[i].at_ms == h->at_ms + 1)
+			return h->at_ms + 1;
+	}
+	return h->at_ms;
+}
+
 static void
 collect_ids(void *arg, const struct trace_hop *h)
 {
@@ -357,7 +373,7 @@ show_noted(void *arg, const struct trace_hop *h)
 	} else {
 		trace_each(y->b->trace, find_topic, &t);
 	}
-	show(y, &(struct hop){.at_ms = h->at_ms,
+	show(y, &(struct hop){.at_ms = not_before_published(y, h),
 		    .what = (enum trace_what)h->what,
 		    .id = h->id,
 		    .topic = buf_span(&t.topic),
