@@ -650,6 +650,7 @@ finish_one(struct owed *g)
 {
 	struct sim *s = g->s;
 	struct seat *w = &g->seat[0];
+	struct group_stats st;
 
 	g->conf.paused = false;
 	group_configure(g->core, &g->conf);
@@ -674,6 +675,10 @@ finish_one(struct owed *g)
 		owed_turn(s);
 	}
 	owed_check(s);
+	group_settle(g->core); /* what is gone unread is dropped */
+	group_stats(g->core, s->head, &st);
+	if (st.owed != 0 || st.received != st.acked + st.dead + st.dropped)
+		sim_wrong(s, "group %d: nothing is owed, it says %d", g->at, (int)st.owed);
 	if (group_floor(g->core, s->head) != s->head)
 		sim_wrong(s, "group %d: all is done, but its floor is %d", g->at,
 		    (int)group_floor(g->core, s->head));

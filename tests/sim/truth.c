@@ -440,6 +440,13 @@ truth_check(struct owed *g, bool ran)
 		sim_wrong(g->s, "group %d: all up to %d is done, it says, but %d is not", g->at,
 		    (int)floor, (int)first);
 	check_counts(g);
+	for (uint64_t q = g->next; q <= g->s->head && !g->fuzzy; q++) {
+		bool owed = g->f[q].fate == OWED || g->f[q].fate == DYING;
+
+		if (g->f[q].fate != NOT_OURS && group_owes(g->core, q) != owed)
+			sim_wrong(g->s, "group %d: %d is %sowed, it says", g->at, (int)q,
+			    owed ? "not " : "");
+	}
 	if (!ran)
 		return;
 	check_time(g);
