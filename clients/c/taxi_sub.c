@@ -133,6 +133,7 @@ taxi_subscribe(struct taxi *t, const struct taxi_sub_options *o)
 	    .cancels = o->cancels,
 	    .from = o->from,
 	    .from_seq = (int64_t)o->from_seq,
+	    .from_time_ms = o->from_time,
 	    .ack_ms = o->ack_ms,
 	    .tries = o->tries,
 	    .credit = o->credit,

@@ -196,13 +196,14 @@ void taxi_cancel(struct taxi *t, const uint8_t *id); /* it ends as TAXI_GONE */
 typedef void taxi_msg_fn(void *arg, struct taxi_msg *m);
 
 struct taxi_sub_options {
-	const char *pattern;  /* a.*.c, a.> */
-	const char *group;    /* share a durable group's events; NULL: a live tail, or with */
+	const char *pattern; /* a.*.c, a.> */
+	const char *group;   /* share a durable group's events; NULL: a live tail, or with */
 	bool serve;          /* requests on this topic */
-	bool cancels;        /* of a group: triggers whose cancel.<uuid> was published are taken back: one in
-			      * hand by `cancel`, later ones are acked as cancelled and never come */
+	bool cancels; /* of a group: triggers whose cancel.<uuid> was published are taken back: one
+		       * in hand by `cancel`, later ones are acked as cancelled and never come */
 	const char *from;     /* "new" or "all"; of a group when it is created */
 	uint64_t from_seq;    /* > 0: instead of `from` */
+	int64_t from_time;    /* > 0: instead of both: what was stored from then on (unix ms) */
 	int64_t ack_ms;       /* for one delivery, until it goes to another; 0: 30,000 */
 	int64_t tries;        /* until it is a dead letter; 0: 8 */
 	unsigned credit;      /* deliveries in hand; 0: 64 */

@@ -481,7 +481,8 @@ do_sub(const struct cmd *c)
 {
 	char *name = text(c, "name"), *pattern = text(c, "pattern"), *group = text(c, "group");
 	char *from = text(c, "from");
-	size_t at = 0;
+	size_t from_n, at = 0;
+	const void *from_map = taxi_body_get(c->p, c->size, "from", &from_n);
 
 	while (subs[at].sub)
 		at++;
@@ -492,6 +493,8 @@ do_sub(const struct cmd *c)
 				    .pattern = pattern,
 				    .group = group,
 				    .from = from,
+				    .from_seq = (uint64_t)taxi_body_int(from_map, from_n, "seq", 0),
+				    .from_time = taxi_body_int(from_map, from_n, "time", 0),
 				    .serve = taxi_body_bool(c->p, c->size, "serve", false),
 				    .credit = (unsigned)number(c, "credit", 0),
 				    .tries = number(c, "tries", 0),

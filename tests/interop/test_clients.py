@@ -226,17 +226,18 @@ def test_order_by_key(rig, t):
         d.call("unsub", name="w")
 
 
-def test_from_all(rig, t):
-    for i in range(3):
-        rig.a.call("publish", topic=f"{t}.a", body=i)
-    rig.a.sub("all", f"{t}.>", group=f"{t}-all", **{"from": "all"})
-    rig.a.sub("new", f"{t}.>", group=f"{t}-new")
-    assert [m["body"] for m in rig.a.take("all", 3)] == [0, 1, 2]
-    rig.a.call("publish", topic=f"{t}.a", body=3)
-    assert rig.a.msg("new")["body"] == 3
+def test_from_the_past(rig, t):
+    seqs = [rig.a.call("publish", topic=f"{t}.a", body=i)["seq"] for i in range(2)]
+    now = int(time.time() * 1000) + 1
+    wait_for(lambda: time.time() * 1000 > now, 5, "the next millisecond", 0.001)
+    rig.a.call("publish", topic=f"{t}.a", body=2)
+    want = {"all": ("all", [0, 1, 2, 3]), "new": ("new", [3]), "seq": ({"seq": seqs[1]}, [1, 2, 3]), "time": ({"time": now}, [2, 3])}
+    for name, (start, _) in want.items():
+        rig.a.sub(name, f"{t}.>", group=f"{t}-{name}", **{"from": start})
     rig.a.sub("tail", f"{t}.>", credit=2, **{"from": "all"})
-    assert [m["body"] for m in rig.a.take("tail", 4)] == [0, 1, 2, 3]
-    for name in ("all", "new", "tail"):
+    rig.a.call("publish", topic=f"{t}.a", body=3)
+    for name, (_, bodies) in {**want, "tail": ("all", [0, 1, 2, 3])}.items():
+        assert [m["body"] for m in rig.a.take(name, len(bodies))] == bodies, name
         rig.a.call("unsub", name=name)
 
 
