@@ -41,6 +41,13 @@ on_signal(void *arg, short revents)
 	}
 }
 
+void
+cli_on_signal(struct cli *c, loop_fn *fn, void *arg)
+{
+	c->on_signal = fn;
+	c->signal_arg = arg;
+}
+
 static void
 watch_signals(struct cli *c)
 {
@@ -183,11 +190,12 @@ refused(struct cli_reply *r, enum err code)
 void
 cli_send(struct cli *c, struct env *e, struct cli_reply *r)
 {
-	struct waiting w = {c, r};
+	struct waiting w;
 	int64_t began = clock_mono_us();
 	enum err err;
 
 	*r = (struct cli_reply){.err = ERR_OK};
+	w = (struct waiting){c, r};
 	/* What an answer may be, and what re-encoding it may add. */
 	buf_init(&r->frame, LIMIT_MAXMSG);
 	cli_connect(c);

@@ -49,13 +49,14 @@ struct cli {
 	struct worker *worker;
 	int exit_code;
 	int sigfd;
-	int signal; /* SIGINT or SIGTERM came */
-	/* What a signal does (NULL: the loop ends, exit code 128 + signal). */
-	loop_fn *on_signal;
+	int signal;         /* SIGINT or SIGTERM came */
+	loop_fn *on_signal; /* cli_on_signal */
 	void *signal_arg;
 };
 
 bool cli_is_json(const struct cli *c);
+/* What SIGINT and SIGTERM do from now on; fn NULL: the loop ends, exit code 128 + signal. */
+void cli_on_signal(struct cli *c, loop_fn *fn, void *arg);
 /* A second call does nothing.  Keys that cannot be read end the process, with CLI_USAGE. */
 void cli_connect(struct cli *c);
 void cli_close(struct cli *c);

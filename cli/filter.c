@@ -49,10 +49,10 @@ read_value(struct filter_term *t, const char **p, const char **why)
 static int
 read_term(struct filter_term *t, const char **p, const char **why)
 {
-	bool not = **p == '!';
+	bool negated = **p == '!';
 	size_t n;
 
-	*p += not ;
+	*p += negated;
 	*p += **p == '.';
 	n = strcspn(*p, "=!~<>,");
 	if (n == 0) {
@@ -63,8 +63,8 @@ read_term(struct filter_term *t, const char **p, const char **why)
 	*p += n;
 	t->op = read_op(p);
 	if (t->op == FILTER_HAS) {
-		t->op = not ? FILTER_HAS_NOT : FILTER_HAS;
-	} else if (not ) {
+		t->op = negated ? FILTER_HAS_NOT : FILTER_HAS;
+	} else if (negated) {
 		*why = "! goes before a path alone; write != to compare";
 		return -1;
 	} else if (read_value(t, p, why) != 0) {

@@ -29,7 +29,7 @@ fmt_time(int64_t unix_ms)
 struct fmt
 fmt_age(int64_t ms)
 {
-	struct fmt f;
+	struct fmt f = {""};
 	int64_t s = ms / 1000;
 
 	if (ms < 0)
@@ -54,7 +54,7 @@ fmt_age(int64_t ms)
 struct fmt
 fmt_us(int64_t us)
 {
-	struct fmt f;
+	struct fmt f = {""};
 
 	if (us < 1000) {
 		snprintf(f.s, sizeof f.s, "%" PRId64 "us", us);
@@ -70,7 +70,7 @@ fmt_us(int64_t us)
 static struct fmt
 scaled(double n, double base, const char *const *units, unsigned nunits)
 {
-	struct fmt f;
+	struct fmt f = {""};
 	unsigned u = 0;
 
 	/* What would be written as 1000 or 1024 of one unit is one of the next. */
@@ -95,7 +95,7 @@ static const char *const thousands[] = {"", "k", "M", "G", "T"};
 struct fmt
 fmt_count(uint64_t n)
 {
-	struct fmt f;
+	struct fmt f = {""};
 
 	if (n > 99999)
 		return scaled((double)n, 1000, thousands, 5);
@@ -106,7 +106,7 @@ fmt_count(uint64_t n)
 struct fmt
 fmt_rate(double per_s)
 {
-	struct fmt f;
+	struct fmt f = {""};
 
 	if (per_s >= 9.95)
 		return scaled(per_s, 1000, thousands, 5);
@@ -117,7 +117,7 @@ fmt_rate(double per_s)
 struct fmt
 fmt_id(const uint8_t id[16])
 {
-	struct fmt f;
+	struct fmt f = {""};
 
 	uuid_text(id, f.s);
 	return f;

@@ -60,9 +60,10 @@ static void
 say_json(const struct cli *c)
 {
 	for (size_t i = 0; i < c->ncommands; i++) {
-		if (c->commands[i]->json != NULL)
+		if (c->commands[i]->json != NULL) {
 			printf(
 			    "%s%s: %s", i ? "\n" : "", c->commands[i]->name, c->commands[i]->json);
+		}
 	}
 }
 

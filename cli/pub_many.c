@@ -326,8 +326,7 @@ drive(struct many *m)
 	if (code != 0)
 		return code;
 	m->began_us = clock_mono_us();
-	m->c->on_signal = on_signal;
-	m->c->signal_arg = m;
+	cli_on_signal(m->c, on_signal, m);
 	away_watch(&m->away, m->c);
 	m->watch = loop_fd(m->c->loop, m->fd, ZMQ_POLLIN, on_input, m);
 	m->show.fn = on_show;
@@ -337,6 +336,7 @@ drive(struct many *m)
 	loop_timer_clear(m->c->loop, &m->show);
 	loop_fd_end(m->watch);
 	away_end(&m->away);
+	cli_on_signal(m->c, NULL, NULL);
 	report(m);
 	return code;
 }

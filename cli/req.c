@@ -90,9 +90,10 @@ send_it(struct cli *c, struct env *e)
 		return say_exit_code(err);
 	}
 	memcpy(r.id, e->id, 16);
-	c->on_signal = on_signal;
-	c->signal_arg = &r;
-	return cli_wait(c);
+	cli_on_signal(c, on_signal, &r);
+	(void)cli_wait(c);
+	cli_on_signal(c, NULL, NULL);
+	return c->exit_code;
 }
 
 static int

@@ -285,14 +285,14 @@ run(struct cli *c, int argc, char **argv)
 		return code;
 	buf_init(&t.out, 8 * LIMIT_FRAME);
 	buf_init(&t.body, 2 * LIMIT_FRAME);
-	c->on_signal = stop;
-	c->signal_arg = &t;
+	cli_on_signal(c, stop, &t);
 	t.away = (struct away){.down = on_down, .arg = &t};
 	away_watch(&t.away, c);
 	watch_stdout(&t);
 	subscribe(&t);
 	code = leave(c, cli_wait(c));
 	away_end(&t.away);
+	cli_on_signal(c, NULL, NULL);
 	buf_fini(&t.out);
 	buf_fini(&t.body);
 	return code;

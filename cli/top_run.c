@@ -202,14 +202,14 @@ run(struct cli *c, int argc, char **argv)
 	code = look(c, &first, true);
 	if (code != 0)
 		return code;
-	c->on_signal = on_signal;
-	c->signal_arg = &s;
+	cli_on_signal(c, on_signal, &s);
 	keys = screen_open(&s);
 	top_compare(&first, &first);
 	draw(&s, &first, true);
 	cli_pause(c, opt.every_ms);
 	watch(&s, &first);
 	screen_close(&s, keys);
+	cli_on_signal(c, NULL, NULL);
 	top_fini(&first);
 	return 0;
 }
