@@ -38,6 +38,8 @@ for d in broker edge-http cli services/*; do
 	cli) deny 'the command line is a client of the bus' 'libpq|sqlite3|microhttpd|yaml|store/|fetch/' $(find "$d" -name '*.[ch]') ;;
 	esac
 done
+deny 'libtaxiway knows base and proto' 'broker/|edge-http/|cli/|store/|fetch/|services/|sqlite3|libpq|microhttpd|curl|yaml' clients/c/*.[ch]
+deny 'the public header needs nothing but libc' "$house|$third|base/|clients/" clients/c/taxiway.h
 # Decision cores take time and input as arguments: what a header calls Pure includes no socket or loop and calls
 # nothing that reads a clock, a database or the network (their formatters may be used).
 # shellcheck disable=SC2013
