@@ -140,9 +140,10 @@ run(void)
 	struct journal *j = open_journal();
 	struct broker *b;
 
-	if (j == NULL)
+	if (j == NULL) {
 		die(errno == EUCLEAN ? EXIT_NORESTART : EXIT_AGAIN,
 		    "the journal in %s cannot be opened", journal_dir);
+	}
 	b = broker_new(l, j, &conf);
 	if (b == NULL) {
 		log_error("broker_cannot_start");

@@ -80,7 +80,7 @@ acl_text_set(struct span text, struct span name, struct span key, struct span en
 }
 
 unsigned
-acl_text_remove(struct span text, struct span which, struct buf *out)
+acl_text_remove(struct span text, struct span name_or_key, struct buf *out)
 {
 	struct acl_walk w = {.text = text};
 	struct acl_section s;
@@ -90,7 +90,7 @@ acl_text_remove(struct span text, struct span which, struct buf *out)
 	while (acl_text_next(&w, &s)) {
 		size_t from = (size_t)(s.text.p - text.p);
 
-		if (!span_eq(s.name, which) && !span_eq(s.key, which))
+		if (!span_eq(s.name, name_or_key) && !span_eq(s.key, name_or_key))
 			continue;
 		put(out, span_of(text.p + kept, from - kept));
 		kept = from + s.text.n;

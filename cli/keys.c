@@ -56,9 +56,10 @@ run_new(struct cli *c, int argc, char **argv)
 	struct keys k;
 
 	(void)argc;
-	if (opt.name[0] && !str_is_name(span_str(opt.name), NAME_MOST))
+	if (opt.name[0] && !str_is_name(span_str(opt.name), NAME_MOST)) {
 		return cli_usage(
 		    c, "--name must be 1 to 64 of A-Z a-z 0-9 _ -, not '%s'", opt.name);
+	}
 	if (make_parents(argv[0]) != 0) {
 		fprintf(stderr, "taxi keys: %s: its directory: %s\n", argv[0], strerror(errno));
 		return CLI_FAILED;
@@ -197,9 +198,10 @@ are_patterns(const struct cli *c, const char *flag, const char *list)
 			      ? strcmp(s, "*") == 0 || str_is_name(span_str(s), NAME_MOST)
 			      : topic_is_pattern(span_str(s));
 
-		if (!ok && good)
+		if (!ok && good) {
 			(void)cli_usage(c, "--%s: '%s' is no %s", flag, s,
 			    strcmp(flag, "route") == 0 ? "name of a service" : "pattern of topics");
+		}
 		good &= ok;
 	}
 	free(copy);
@@ -213,8 +215,13 @@ put_list(struct buf *out, const char *field, const char *list, const char *more)
 	if (list[0] == '\0' && more[0] == '\0')
 		return;
 	buf_printf(out, "    %s = \"", field);
-	for (const char *p = list; *p; p++)
-		buf_putc(out, *p == ',' ? ' ' : *p);
+	for (const char *p = list; *p; p++) {
+		char c = *p;
+
+		if (c == ',')
+			c = ' ';
+		buf_putc(out, c);
+	}
 	buf_printf(out, "%s%s\"\n", list[0] && more[0] ? " " : "", more);
 }
 
@@ -252,9 +259,10 @@ check_allow(const struct cli *c, int argc, char **argv)
 
 	if (!str_is_name(span_str(argv[0]), NAME_MOST))
 		return cli_usage(c, "NAME must be 1 to 64 of A-Z a-z 0-9 _ -, not '%s'", argv[0]);
-	if (local == (argc == 2))
+	if (local == (argc == 2)) {
 		return cli_usage(c, local ? "`local` is who comes over ipc: it has no key"
 					  : "expected NAME and its public key, or a file with it");
+	}
 	if (opt.service[0] && !str_is_name(span_str(opt.service), NAME_MOST))
 		return cli_usage(c, "--service: '%s' is no name of a service", opt.service);
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
