@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "cli/away.h"
 #include "cli/filter.h"
 #include "cli/ids.h"
@@ -35,6 +36,8 @@ static const struct opt rows[] = {
     {"long", OPT_BOOL, &opt.whole, "false", 0, 0, 0, "whole ids, seq and key; cut no line"},
 };
 
+enum { HELD = 16, EXTEND_MS = 10000 };
+
 struct tail {
 	struct cli *c;
 	struct away away;
@@ -43,7 +46,10 @@ struct tail {
 	const char *pattern; /* as the operand has it */
 	struct worker_sub *sub;
 	uint64_t last; /* seq of the last durable one seen */
-	int64_t seen;
+	int64_t seen, credit;
+	struct worker_msg *held[HELD]; /* printed, not yet acknowledged */
+	unsigned nheld;
+	struct timer extend;
 	enum line_style style;
 	size_t width;
 	struct buf out, body;
@@ -122,19 +128,27 @@ stop(void *arg)
 	cli_end(((struct tail *)arg)->c, 0);
 }
 
+/* An ack gives credit back, and the next envelope comes: of a counted share the last ones are
+ * acknowledged only at the end, so that no more is handed over than is taken. */
+static void
+finish(struct tail *t, struct worker_msg *m)
+{
+	if (!env_has(&m->head, ENV_M_GROUP)) {
+		worker_drop(m);
+	} else if (opt.count > 0 && t->seen > opt.count - t->credit && t->nheld < HELD) {
+		t->held[t->nheld++] = m;
+	} else {
+		worker_ack(m);
+	}
+}
+
 static void
 got(void *arg, struct worker_msg *m)
 {
 	struct tail *t = arg;
-	bool member = env_has(&m->head, ENV_M_GROUP);
 
 	if (opt.count > 0 && t->seen == opt.count) {
-		/* More than was asked for: somebody else's. */
-		if (member) {
-			worker_nak(m, 0, "not taken");
-		} else {
-			worker_drop(m);
-		}
+		worker_drop(m); /* a tail: more than was asked for */
 		return;
 	}
 	if (env_u(&m->head, ENV_M_SEQ, 0) > t->last && !env_has(&m->head, ENV_M_RETAIN))
@@ -143,13 +157,20 @@ got(void *arg, struct worker_msg *m)
 		print(t, m);
 		t->seen++;
 	}
-	if (member) {
-		worker_ack(m);
-	} else {
-		worker_drop(m);
-	}
+	finish(t, m);
 	if (t->seen == opt.count && opt.count > 0)
 		loop_later(t->c->loop, stop, t);
+}
+
+/* What is held is still being worked on. */
+static void
+on_extend(struct timer *timer)
+{
+	struct tail *t = LIST_ITEM(timer, struct tail, extend);
+
+	for (unsigned i = 0; i < t->nheld; i++)
+		worker_extend(t->held[i], DEFAULT_ACK_MS);
+	loop_timer(t->c->loop, timer, loop_now(t->c->loop) + EXTEND_MS);
 }
 
 static void
@@ -179,9 +200,8 @@ subscribe(struct tail *t)
 	} else if (opt.from[0]) {
 		spec.from = t->from.kind == WHEN_ALL ? "all" : "new";
 	}
-	/* A member that was given more than it is to take would have to give it back. */
-	if (opt.group[0] && opt.count > 0 && opt.count < DEFAULT_CREDIT)
-		spec.credit = (unsigned)opt.count;
+	if (opt.group[0] && opt.count > 0)
+		spec.credit = (unsigned)t->credit;
 	t->sub = worker_sub(t->c->worker, &spec);
 }
 
@@ -220,21 +240,31 @@ watch_stdout(struct tail *t)
 		t->width = w.ws_col;
 }
 
-/* Acks have no answer: the OK of a BYE says that the broker read them.  It also ends a tail at
- * once, where the broker would notice only later. */
-static int
-leave(struct cli *c, int code)
+static void
+say_bye(struct cli *c)
 {
 	struct cli_reply r;
 	struct env e;
 
-	if (!link_is_up(c->link))
-		return code;
-	c->signal = 0;
 	env_init(&e, ENV_BYE, span_str(""), NULL);
 	cli_send(c, &e, &r);
 	cli_reply_fini(&r);
-	return code;
+}
+
+/* A BYE ends a tail at once, where the broker would notice only later, and keeps it from handing a
+ * member more.  Acks have no answer: the OK of a second BYE says that the broker read them. */
+static void
+leave(struct tail *t)
+{
+	loop_timer_clear(t->c->loop, &t->extend);
+	if (link_is_up(t->c->link)) {
+		t->c->signal = 0;
+		say_bye(t->c);
+	}
+	for (unsigned i = 0; i < t->nheld; i++)
+		worker_ack(t->held[i]);
+	if (opt.group[0] && link_is_up(t->c->link))
+		say_bye(t->c);
 }
 
 static int
@@ -289,8 +319,12 @@ run(struct cli *c, int argc, char **argv)
 	t.away = (struct away){.down = on_down, .arg = &t};
 	away_watch(&t.away, c);
 	watch_stdout(&t);
+	t.credit = opt.count < HELD ? opt.count : HELD;
+	t.extend.fn = on_extend;
+	loop_timer(c->loop, &t.extend, loop_now(c->loop) + EXTEND_MS);
 	subscribe(&t);
-	code = leave(c, cli_wait(c));
+	code = cli_wait(c);
+	leave(&t);
 	away_end(&t.away);
 	cli_on_signal(c, NULL, NULL);
 	buf_fini(&t.out);
