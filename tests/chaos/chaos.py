@@ -109,13 +109,16 @@ class Bout:
         self.base = pathlib.Path(tempfile.mkdtemp(prefix=f"taxichaos-{seed}-{number}-", dir="/tmp"))
         bus, port = f"ipc://{self.base}/bus", free_port()
         c = [HAND, "--bus", bus, "--drain-ms", "5000"]
+        rate, window = self.rnd.choice([(4, 32), (4, 32), (20, 256), (60, 1000)])
+        self.retain = self.rnd.random() < 0.25 and isinstance(number, int)
 
         def hand(name, argv, ledger=None):
             return Hand(self, name, argv, ledger)
-        self.broker = hand("broker", [BIN / "broker", "--bind", bus, "--feed", "", "--journal", f"{self.base}/journal"])
+        self.broker = hand("broker", [BIN / "broker", "--bind", bus, "--feed", "", "--journal", f"{self.base}/journal",
+                                 *(["--retain-ms", "100"] if self.retain else [])])
         self.edge = hand("edge", [BIN / "edge-http", "--bus", bus, "--listen", f"127.0.0.1:{port}", "--drain-ms", "2000"])
         self.gate = hand("gate", [*c, "--role", "gate"])
-        self.publishers = [hand(f"p{i}", [*c, "--role", "publish"], f"pub.p{i}") for i in (1, 2)]
+        self.publishers = [hand(f"p{i}", [*c, "--role", "publish", "--rate", rate, "--window", window], f"pub.p{i}") for i in (1, 2)]
         self.http = hand("http", [PYHAND, "--role", "http", "--port", port], "pub.http")
         self.workers = [hand(f"w{i}", [*c, "--role", "work"], f"work.g.c{i}") for i in (1, 2)]
         self.workers.append(hand("py", [PYHAND, "--role", "work", "--bus", bus], "work.g.py"))
@@ -297,6 +300,8 @@ class Bout:
             self.finish()
             told = judge.facts_of(self.base)
             told.stored, told.dead, told.died_again, told.groups = f.stored, f.dead, f.died_again, f.groups
+            if self.retain:
+                judge.fill(told)
             return told, judge.judge(told)
         except (Stuck, BusError, TimeoutError) as e:
             return f, [("stuck", f"{e}")]
@@ -375,7 +380,7 @@ def main():
         kills += bout.kills
         counts = judge.count(facts) if facts else {}
         total.update(counts)
-        print(f"  bout {number}: {bout.rounds} rounds, {bout.kills} harmed, {dict(counts)}, {time.monotonic() - begin:.0f} s", flush=True)
+        print(f"  bout {number}: {bout.rounds} rounds{', retention' if bout.retain else ''}, {bout.kills} harmed, {dict(counts)}, {time.monotonic() - begin:.0f} s", flush=True)
         for rule, text in wrong[:20]:
             print(f"WRONG ({rule}): {text}", flush=True)
         if wrong:

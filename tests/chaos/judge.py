@@ -64,10 +64,22 @@ def read_text(text):
     return w[0], int(w[1]), w[2]
 
 
+def fill(f):
+    """Retention took records that all groups had done: what was answered, delivered or died was stored."""
+    seen = {d.seq: d.text for group in f.done for d in f.done[group]}
+    for seq in {o.seq for o in f.ok} | seen.keys() | {q for group in f.dead for q in f.dead[group]}:
+        if seq not in f.stored:
+            text = seen.get(seq, "")
+            key = text.split(" ")[2] if text.count(" ") == 4 else ""
+            f.stored[seq] = Stored(text, "" if key == "-" else key, None, "")
+
+
 def publishing(f):
     """What was answered OK is stored, once, as it was sent; nothing else is."""
     who = {}
     for seq, s in f.stored.items():
+        if s.text == "" and s.exp is None:
+            continue  # gone, and nobody was handed it: then endings() knows it as lost
         t = read_text(s.text)
         if t is None or t[1] >= f.sent[t[0]] or t[2] != (s.key or "-"):
             yield "invented", f"{seq} is stored and was not sent: {s}"
@@ -77,12 +89,12 @@ def publishing(f):
             who[t[:2]] = seq
     for name, first, n in f.batches:
         there = sum((name, first + i) in who for i in range(n))
-        if there not in (0, n):
+        if there not in (0, n) and not any(s.exp is None for s in f.stored.values()):
             yield "torn", f"{there} of {n} items of the BATCH at {name} {first} are stored"
     for o in f.ok:
         if o.seq not in f.stored:
             yield "lost", f"{o} was answered and is not stored"
-        elif who.get((o.who, o.n)) != o.seq or not f.stored[o.seq].text.endswith(f" {o.crc}"):
+        elif f.stored[o.seq].text and (who.get((o.who, o.n)) != o.seq or not f.stored[o.seq].text.endswith(f" {o.crc}")):
             yield "lost", f"{o} was answered; {f.stored[o.seq]} is stored"
 
 
@@ -129,7 +141,7 @@ def endings(f, group):
         if s is None:
             yield "invented", f"{group}: {d} of {seq}, which is not stored"
         elif d.reason == "EXPIRED":
-            if not s.exp or d.at < s.exp:
+            if s.exp is not None and (not s.exp or d.at < s.exp):
                 yield "dead", f"{group}: {seq} {d} but it expires at {s.exp}"
         elif d.reason == "chosen":
             if seq not in rejected:
@@ -153,6 +165,7 @@ def judge(f):
 
 def count(f):
     n = collections.Counter(stored=len(f.stored), answered=len(f.ok))
+    n["trimmed"] += sum(s.exp is None for s in f.stored.values())
     for group in f.groups:
         took = [d for d in f.done[group] if d.what == "A"]
         n["processed"] += len({d.seq for d in took})
