@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/log.h"
+#include "broker/auth.h"
 #include "broker/groups_impl.h"
 #include "broker/out.h"
 #include "broker/trace.h"
@@ -201,7 +202,13 @@ take_in(struct owed_group *g, struct peer *p, const struct join *j)
 	struct broker *b = g->b;
 	struct sub *s = groups_sub_of(p, g);
 	bool fresh = s == NULL;
+	/* While its group was committed, it may have lost what it was allowed. */
+	const char *why = auth_refuses(b, p, ACL_SUBSCRIBE, span_str(g->set.pattern));
 
+	if (why != NULL) {
+		out_err(b, p, j->id, ERR_DENIED, why);
+		return;
+	}
 	if (fresh)
 		s = registry_sub_add(p, SUB_GROUP, span_str(g->set.pattern));
 	if (s == NULL) {

@@ -337,6 +337,27 @@ def test_a_revoked_key_is_cut_off(house, keys):
     wait_for(lambda: not silent_after(b, 0.5), 20, "the key to be let in again")
 
 
+def test_the_feed_is_for_keys_that_may_hear_everything(house, keys):
+    all_, some = keys.peer("all", subscribe="> status.x"), keys.peer("some", subscribe="a.> b.>", publish="a.b")
+    keys.broker()
+    b, readers = keys.bus(some), {}
+    for name, pair in (("all", all_), ("some", some), ("none", None)):
+        s = readers[name] = zmq.Context.instance().socket(zmq.SUB)
+        s.linger = 0
+        if pair:
+            s.curve_publickey, s.curve_secretkey, s.curve_serverkey = (*pair, keys.server)
+        s.subscribe(b"")
+        s.connect(keys.feed)
+
+    def fed():
+        b.pub("a.b")
+        return readers["all"].poll(50)
+    wait_for(fed, 10, "the feed")
+    assert not readers["some"].poll(300) and not readers["none"].poll(0)
+    for s in readers.values():
+        s.close(0)
+
+
 def test_less_is_allowed_after_a_reload(house, keys):
     lab = keys.peer("lab", publish="a b", subscribe="a b", serve="c")
     keys.broker()
