@@ -711,21 +711,24 @@ def test_after_the_pong_behind_a_nak_nothing_is_stale(bus, house):
     """A worker NAKs, and NAKs whatever it is sent of that key until the PONG: what comes then is in order."""
     w = house.bus()
     w.sub("t.x", group="g", tries=1000, credit=100)
-    pongs, turns, done = set(), 0, []
+    pongs, came, turns, done = {}, [0], 0, []
     take = w._take
 
     def spy(frame):
         v = taxiwire.decode(frame)
         if v[1] == "PONG":
-            pongs.add(v[3])
+            pongs[v[3]] = came[0]
         take(frame)
+        if v[1] == "MSG":
+            came[0] += 1
+            w.deliveries[-1].nth = came[0]
     w._take = spy
     waiting = None
     for n in range(40):
         bus.pub("t.x", n, key="k")
     while len(done) < 40:
         d = w.recv()
-        if waiting is not None and waiting not in pongs or (turns < 12 and d.body % 3 == 0 and d.head["try"] == 1):
+        if waiting is not None and d.nth <= pongs.get(waiting, 1 << 60) or (turns < 12 and d.body % 3 == 0 and d.head["try"] == 1):
             turns += 1
             waiting = new_id()
             nak = taxiwire.encode("NAK", "", new_id(), {"group": "g", "seq": d.head["seq"], "try": d.head["try"], "delay": 1})
