@@ -1,6 +1,7 @@
 """The driver program of each client as an object, a broker of their own to talk to, and a stand-in for the broker that
 says what a real one cannot be made to say.  Independent of the clients under test: taxiway's own are only in the drivers."""
 import collections
+import functools
 import json
 import os
 import pathlib
@@ -50,6 +51,7 @@ def one_at_a_time(dir, make):
         return make()
 
 
+@functools.cache
 def c_driver():
     """`make install` into a directory, and the driver built far from the tree with what pkg-config says."""
     top = BIN.parent / "installed"
@@ -67,6 +69,7 @@ def c_driver():
     return one_at_a_time(top, make)
 
 
+@functools.cache
 def node_driver():
     """The two files beside their packages, as who copies them has it."""
     def make():
