@@ -196,7 +196,7 @@ doctor_judge_drops(
 		}
 	}
 	doctor_add(d, n > 0 ? DOCTOR_WARNING : DOCTOR_OK, "drops",
-	    "docs/operate.md says what each reason means; `taxi stats` counts them",
+	    "`taxi help drops` says what each reason means; `taxi stats` counts them",
 	    n > 0 ? "since %s: %s" : "none since %s%s",
 	    was ? "the last look" : "the broker started", text);
 }

@@ -162,8 +162,8 @@ look_at_feed(struct cli *c, struct doctor *d, struct span feeds)
 	loop_sock_end(c->loop, f.sock);
 	zsock_destroy(&f.sock);
 	if (err != ERR_OK) {
-		doctor_add(d, DOCTOR_OK, "feed", "", "not looked at: a publish is refused (%s)",
-		    err_name(err));
+		doctor_add(d, DOCTOR_OK, "feed", "",
+		    "not looked at: live.doctor may not be published (%s)", err_name(err));
 	} else {
 		doctor_add(d, f.seen ? DOCTOR_OK : DOCTOR_WARNING, "feed",
 		    "only keys whose acl has `subscribe = \">\"` may read it; else look whether "

@@ -47,6 +47,24 @@ const struct help_topic help_topics[] = {
 	"An envelope 16 MiB, its header 8 KiB, a topic 255 bytes, an order key 255 bytes,\n"
 	"a group's name 64 bytes, a part of an answer 256 KiB.  `taxi req sys.info.broker` has\n"
 	"the broker's own.\n"},
+    {"drops", "what the broker did not take or hand over, by reason",
+	"Of connections that come and go; `taxi doctor` says nothing of these:\n"
+	"  peer_gone             for a peer that had left\n"
+	"  late_answer           an answer after its request had ended\n"
+	"  stale, stale_answer   an ACK, NAK or answer by who does not hold it (any more)\n"
+	"  tail_credit           a live tail did not keep up\n\n"
+	"Of a sender; the broker's log has its session:\n"
+	"  bad_envelope, bad_topic, too_big, multipart, unexpected   it does not keep the "
+	"protocol\n"
+	"  denied                the acl does not allow it (evt=denied)\n"
+	"  handshake, key_refused   no keys or wrong ones (evt=handshake_failed)\n"
+	"  too_many_peers, too_many_connections   a limit, or ulimit -n\n\n"
+	"Of a receiver, or the broker itself:\n"
+	"  peer_slow             it did not read, and its bytes were at the limit\n"
+	"  feed_full             a reader of the feed was too slow, and sees a gap in n\n"
+	"  group_dropped         a paused group lost what retention took\n"
+	"  no_memory             memory was gone; what is stored is tried again\n"
+	"  dead_unannounced      a dead letter was kept, its event came later or not\n"},
     {"environment", "variables that stand for options",
 	"Every option of every command is a variable too: --bus is $TAXI_BUS, --output\n"
 	"$TAXI_OUTPUT, --timeout $TAXI_TIMEOUT; a command's own begin with TAXI_CLI_: --group of\n"
