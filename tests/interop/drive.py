@@ -1,6 +1,7 @@
 """The driver program of each client as an object, a broker of their own to talk to, and a stand-in for the broker that
 says what a real one cannot be made to say.  Independent of the clients under test: taxiway's own are only in the drivers."""
 import collections
+import ctypes
 import functools
 import json
 import os
@@ -91,6 +92,11 @@ def py_driver():
 DRIVERS = {"c": c_driver, "python": py_driver, "node": node_driver}
 
 
+def with_us():
+    """In a child: it ends when we do, however that comes about."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 class Driver:
     """One program of a user's.  Commands may be under way together; what comes is sorted into answers and events."""
 
@@ -98,7 +104,7 @@ class Driver:
         cmd, more = DRIVERS[lang]()
         self.log = tempfile.TemporaryFile()
         self.p = subprocess.Popen([str(c) for c in cmd], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-                                  env={**os.environ, **more, "TAXI_BUS": endpoint, **env})
+                                  env={**os.environ, **more, "TAXI_BUS": endpoint, **env}, preexec_fn=with_us)
         self.lang, self.n, self.lines = lang, 0, queue.SimpleQueue()
         self.answers, self.msgs, self.parts, self.cancelled = {}, [], collections.defaultdict(list), set()
         threading.Thread(target=self._read, daemon=True).start()
@@ -192,7 +198,8 @@ class Broker:
         self.r, w = os.pipe()
         with open(f"{self.base}/log", "ab") as log:
             self.p = subprocess.Popen([BIN / "broker", "--bind", self.endpoint, "--feed", f"ipc://{self.base}/feed", "--journal",
-                                       f"{self.base}/journal", "--ready-fd", str(w), *self.args], stdout=log, stderr=log, pass_fds=[w])
+                                       f"{self.base}/journal", "--ready-fd", str(w), *self.args], stdout=log, stderr=log, pass_fds=[w],
+                                      preexec_fn=with_us)
         os.close(w)
 
     def start(self):
