@@ -115,3 +115,8 @@ def test_doctor_without_a_broker(taxi, house):
     d = json.loads(taxi("doctor", "--json", "--timeout", 300, code=2).stdout)
     assert d["verdict"] == "critical" and "nobody answers" in d["checks"][0]["text"] and d["checks"][0]["advice"]
     assert time.monotonic() - before < 30
+
+
+def test_every_reason_of_a_drop_is_explained(taxi):
+    text = taxi("help", "drops").stdout
+    assert [r for r in taxi.json("stats")["drops"] if r not in text] == []
