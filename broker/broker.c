@@ -24,6 +24,8 @@
 
 enum {
 	DRAIN = 512,
+	FEED = 32,
+	REAP_FLUSH = 256,
 	ENDPOINTS = 8,
 	TICK_MS = 250,
 	CHANGED_MS = 100,
@@ -111,6 +113,7 @@ end_turn(struct broker *b)
 	if (b->submitted)
 		journal_flush(b->journal);
 	b->submitted = false;
+	b->unfed = 0;
 	if (!list_empty(&b->queued) && !timer_is_set(&b->flush_timer))
 		loop_timer(b->loop, &b->flush_timer, broker_now(b) + QUEUE_RETRY_MS);
 	b->turning = false;
@@ -155,15 +158,25 @@ broker_submit(struct broker *b, struct job *j)
 	b->jobs++;
 	b->submitted = true;
 	journal_submit(b->journal, &j->op);
+	/* Of many in one turn the first are executed while the last are still read. */
+	if (++b->unfed == FEED) {
+		b->unfed = 0;
+		journal_feed(b->journal);
+	}
 }
 
 static void
 reap(struct broker *b)
 {
 	struct journal_op *op;
+	unsigned n = 0;
 
 	while ((op = journal_reap(b->journal)) != NULL) {
 		struct job *j = op->user;
+
+		/* Of many the first are told while the last are still looked at. */
+		if (++n % REAP_FLUSH == 0)
+			out_flush(b);
 
 		b->jobs--;
 		list_remove(&j->node);

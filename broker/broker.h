@@ -95,6 +95,7 @@ struct broker {
 	/* broker.c: the request being read, so that it is not decoded twice */
 	const struct env *reading;
 	struct span reading_frame;
+	unsigned unfed; /* submitted since the journal was fed */
 	bool submitted, turning, again_soon;
 	struct timer tick, route_timer, flush_timer, changed_timer, soon_timer;
 	int64_t ticked_ms;

@@ -71,6 +71,13 @@ journal_submit(struct journal *j, struct journal_op *op)
 }
 
 void
+journal_feed(struct journal *j)
+{
+	if (j->ops->feed != NULL)
+		j->ops->feed(j);
+}
+
+void
 journal_flush(struct journal *j)
 {
 	j->ops->flush(j);
@@ -272,7 +279,8 @@ journal_move(const struct journal_op *op, const struct journal_src *s, bool all_
 	if (all_repeats && cur.p != NULL && s->known && s->is_cur)
 		return JOURNAL_STAY;
 	if (was.p != NULL && !(s->known ? s->is_was : was.n == 0)) {
-		/* All that it holds is stored: it was sent again, and the cursor has moved on since. */
+		/* All that it holds is stored: it was sent again, and the cursor has moved on
+		 * since. */
 		return all_repeats && op->u.put.n > 0 && s->known ? JOURNAL_STAY : JOURNAL_REFUSE;
 	}
 	return cur.p != NULL ? JOURNAL_MOVE : JOURNAL_STAY;

@@ -167,6 +167,9 @@ uint64_t journal_first(const struct journal *j); /* lowest seq still kept; head 
 void journal_submit(struct journal *j, struct journal_op *op);
 /* End of a loop turn: let the writer start on what was submitted. */
 void journal_flush(struct journal *j);
+/* What was submitted so far may be begun, but is not committed before the next flush, which must
+ * follow soon: the writer waits for it. */
+void journal_feed(struct journal *j);
 /* Readable when something can be reaped (or the journal failed), until journal_reap has returned
  * NULL. */
 int journal_fd(const struct journal *j);

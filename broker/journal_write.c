@@ -283,14 +283,15 @@ execute_many(struct journal_writer *w, const struct list *ops, struct list *from
 	return rc;
 }
 
+/* The list from `from` on. */
 static int
-execute(struct journal_writer *w, const struct list *ops)
+execute(struct journal_writer *w, const struct list *ops, struct list *from)
 {
 	unsigned many = 0;
 	bool stored = false;
 	int rc = SQLITE_OK;
 
-	for (struct list *n = ops->next; n != ops && rc == SQLITE_OK; n = n->next) {
+	for (struct list *n = from; n != ops && rc == SQLITE_OK; n = n->next) {
 		struct journal_op *op = LIST_ITEM(n, struct journal_op, node);
 
 		if (many == 0 && w->room.held) {
@@ -308,6 +309,19 @@ execute(struct journal_writer *w, const struct list *ops)
 	return rc;
 }
 
+static int
+execute_all(struct journal_writer *w, struct list *ops)
+{
+	struct list *last = ops;
+	int rc;
+
+	do {
+		rc = execute(w, ops, last->next);
+		last = ops->prev;
+	} while (rc == SQLITE_OK && w->more != NULL && w->more(w->more_arg, ops));
+	return rc;
+}
+
 /* All of the list in one transaction, or none of it; without the reserve only what makes room. */
 static int
 attempt(struct journal_writer *w, struct list *ops, int64_t now_ms)
@@ -316,7 +330,7 @@ attempt(struct journal_writer *w, struct list *ops, int64_t now_ms)
 	int rc = begin(w, now_ms);
 
 	if (rc == SQLITE_OK)
-		rc = execute(w, ops);
+		rc = execute_all(w, ops);
 	added = (unsigned)(w->pos.records - w->committed.records);
 	if (rc == SQLITE_OK && w->dedup.draining)
 		rc = drain(w, DRAIN_BUSY + added);

@@ -28,6 +28,10 @@ struct journal_writer {
 	struct journal_dedup dedup;
 	struct journal_bulk *bulk;
 	struct journal_room room;
+	/* Asked when all is executed, before the commit: adds what came meanwhile to the list, false
+	 * when there is nothing.  May be NULL. */
+	bool (*more)(void *arg, struct list *ops);
+	void *more_arg;
 	struct journal_pos pos, committed;
 	unsigned *leader; /* scratch of a PUT of several records */
 	unsigned leader_n;

@@ -141,6 +141,34 @@ test_order(struct journal *j)
 	CHECK(journal_reap(j) == NULL);
 }
 
+/* What is fed may be begun; it is committed with what comes until the flush, and only then. */
+static void
+test_feed(struct journal *j)
+{
+	enum { N = 40 };
+	struct journal_rec recs[N];
+	struct journal_op ops[N];
+	struct journal_stats st;
+	bool ok = true;
+
+	for (unsigned i = 0; i < N; i++) {
+		recs[i] = kit_rec(i, "frame");
+		ops[i] = kit_put(&recs[i], 1);
+		journal_submit(j, &ops[i]);
+		if (i % 10 == 9)
+			journal_feed(j);
+	}
+	journal_feed(j);
+	journal_flush(j);
+	for (unsigned i = 0; i < N; i++)
+		ok = kit_reap(j) == &ops[i] && recs[i].seq == i + 1 && ok;
+	CHECK(ok && journal_reap(j) == NULL && count(j) == N);
+	journal_stats(j, &st);
+	/* In memory each is a commit of its own. */
+	CHECK((st.commits == 1 || st.commits == N) && st.records == N);
+	CHECK(kit_put1(j, 1000, "after", NULL) == ERR_OK);
+}
+
 /* The descriptor stays readable until there is nothing left, also for one who reaps by ones. */
 static void
 test_fd(struct journal *j)
@@ -721,6 +749,7 @@ static const struct {
     {"empty", test_empty},
     {"put", test_put},
     {"order", test_order},
+    {"feed", test_feed},
     {"fd", test_fd},
     {"repeat", test_repeat},
     {"batch", test_batch},
