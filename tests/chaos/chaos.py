@@ -145,10 +145,11 @@ class Bout:
     def written(self, kind):
         return sum(e.stat().st_size for e in os.scandir(self.base) if e.name.startswith(kind))
 
-    def traffic(self):
-        """Until some more was answered and processed."""
-        want = {"pub.": self.written("pub.") + self.rnd.choice([0, 500, 5000, 15000]) * self.rnd.random(),
-                "work.": self.written("work.") + self.rnd.choice([0, 1000, 10000, 30000]) * self.rnd.random()}
+    def traffic(self, more=None):
+        """Until some more (bytes of the ledgers) was answered and processed."""
+        more = more or {"pub.": self.rnd.choice([0, 500, 5000, 15000]) * self.rnd.random(),
+                        "work.": self.rnd.choice([0, 1000, 10000, 30000]) * self.rnd.random()}
+        want = {k: self.written(k) + n for k, n in more.items()}
         end = time.monotonic() + 90 * SLOW
         while any(self.written(k) < n for k, n in want.items()):
             if time.monotonic() > end:
@@ -323,7 +324,7 @@ def put_back(bout, k):
     """Between two rounds the journal becomes what it was some rounds ago: a disk that forgot."""
     if k not in (2, 6):
         return
-    bout.traffic()
+    bout.traffic({"pub.": 2000, "work.": 2000})
     while any(d[2] is bout.broker for d in bout.due):
         bout.tick()
     bout.broker.kill()
