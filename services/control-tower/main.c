@@ -5,6 +5,7 @@
 #include "services/control-tower/create.h"
 #include "services/control-tower/listing.h"
 #include "services/control-tower/lookup.h"
+#include "services/control-tower/markers.h"
 #include "services/control-tower/recorder.h"
 #include "services/control-tower/report.h"
 #include "services/control-tower/sweep.h"
@@ -22,6 +23,7 @@ struct state {
 	struct lookups *lookups;
 	struct recorder *triggers, *events;
 	struct sweep *sweep;
+	struct markers *markers;
 };
 
 static struct state state;
@@ -73,6 +75,7 @@ start(void *arg, struct svc *s)
 	serve(st, "control-tower.triggers.cancel", report_on_cancel, t, 256);
 	st->triggers = recorder_new(t->worker, st->writes, &record_triggers);
 	st->events = recorder_new(t->worker, st->writes, &record_events);
+	st->markers = markers_new(t->worker);
 	st->sweep = sweep_new(t->loop, st->tower.reads, st->keep_days);
 	return 0;
 }
@@ -98,6 +101,7 @@ close_state(void *arg)
 	recorder_free(st->triggers);
 	recorder_free(st->events);
 	sweep_free(st->sweep);
+	markers_free(st->markers);
 }
 
 static unsigned
@@ -132,6 +136,7 @@ stats(void *arg, struct buf *out)
 	    {"replayed", st->tower.replayed},
 	    {"refused", st->tower.refused},
 	    {"forgotten", sweep_count(st->sweep)},
+	    {"cancelsForgotten", markers_count(st->markers)},
 	    {"databaseUp", pg_is_up(st->writes)},
 	    {"databaseJobs", pg_waiting(st->writes) + pg_waiting(st->tower.reads)},
 	};

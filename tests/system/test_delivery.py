@@ -1,5 +1,6 @@
 """Delivery, rule by rule: what is put again, what counts, what is retained, what a policy says, what a trace shows."""
 import time
+import uuid as uuids
 
 import msgpack
 import pytest
@@ -782,3 +783,14 @@ def test_a_trigger_cancelled_before_a_worker_had_it_is_not_run(full):
     wait_for(lambda: status(kept)["status"] == "succeeded", 20, "the other's state")
     bus.pump(0.05)
     assert bus.deliveries == [], "it left no rows"
+
+
+def test_old_cancels_are_forgotten(full):
+    bus = full.bus()
+    old, new = (str(uuids.UUID(bytes=new_id())) for _ in range(2))
+    at = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    bus.pub(f"cancel.{old}", {"uuid": old, "by": "x", "at": "2020-01-01T00:00:00.000Z"}, retain=True)
+    bus.pub(f"cancel.{new}", {"uuid": new, "by": "x", "at": at}, retain=True)
+    full.proc("control-tower").start()
+    wait_for(lambda: call(bus, "sys.retained", topic=f"cancel.{old}")["frame"] is None, 20, "the old one to go")
+    assert call(bus, "sys.retained", topic=f"cancel.{new}")["frame"]
