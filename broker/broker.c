@@ -363,7 +363,7 @@ broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
 	if (ctl_policies_open(b) != 0 || groups_open(b) != 0 || tails_open(b) != 0)
 		goto fail;
 	wait_for_journal(b);
-	if (c->keys[0] != '\0' && auth_open(b, c->keys) != 0)
+	if (c->keys != NULL && c->keys[0] != '\0' && auth_open(b, c->keys) != 0)
 		goto fail;
 	if (open_router(b) != 0 || feed_open(b) != 0)
 		goto fail;
@@ -371,8 +371,8 @@ broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
 	b->ticked_ms = broker_now(b);
 	loop_timer(l, &b->tick, b->ticked_ms + TICK_MS);
 	/* Whoever worked for the broker of before is on the way. */
-	route_be_patient(b->route,
-	    b->head > 0 || b->groups.all != NULL ? broker_now(b) + RETURN_MS : 0);
+	route_be_patient(
+	    b->route, b->head > 0 || b->groups.all != NULL ? broker_now(b) + RETURN_MS : 0);
 	log_info("broker_up", LOG_S("bind", c->bind), LOG_S("feed", c->feed),
 	    LOG_U("head", b->head), LOG_U("groups", HASH_COUNT(b->groups.all)),
 	    LOG_ID("epoch", b->epoch));

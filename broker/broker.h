@@ -44,9 +44,9 @@ enum { BROKER_ROOMS = 64 };
 
 struct broker_conf {
 	const char *bind, *feed;        /* comma list; "" = none */
-	const char *keys;               /* directory; "" = none */
+	const char *keys;               /* directory; "" or NULL = none */
 	const char *journal;            /* directory; "" = in memory: only for what is said of it */
-	unsigned peers_most, feed_most; /* connections */
+	unsigned peers_most, feed_most; /* connections; 0 = no limit */
 	size_t max_bytes, peer_bytes;
 	int64_t retain_ms, retain_bytes, idle_ms, drain_ms, trace_hops;
 };

@@ -64,7 +64,7 @@ static void
 on_accepted(struct conns *c, int fd, bool tcp)
 {
 	set_open(c, fd);
-	if (c->n <= c->most + (tcp ? 0 : CONNS_LOCAL))
+	if (c->most == 0 || c->n <= c->most + (tcp ? 0 : CONNS_LOCAL))
 		return;
 	c->b->drops[DROP_CONNECTIONS]++;
 	if (log_allow(&c->full_lines, broker_now(c->b), 1)) {

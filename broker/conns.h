@@ -11,7 +11,8 @@ struct conns;
 
 #define CONNS_LOCAL 32u
 
-/* Watches s; `what` is for logs.  NULL: no monitor to be had (logged), and then no limit. */
+/* Watches s; `what` is for logs; `most` 0: no limit.  NULL: no monitor to be had (logged), and then
+ * no limit. */
 struct conns *conns_new(struct broker *b, zsock_t *s, const char *what, unsigned most);
 void conns_free(struct conns *c); /* before the socket; NULL is harmless */
 unsigned conns_open(const struct conns *c);

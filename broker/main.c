@@ -16,7 +16,7 @@
 #include "broker/journal_tool.h"
 #include "proto/sock.h"
 
-enum { DESCRIPTORS = 65536, KEPT_BACK = 128 };
+enum { DESCRIPTORS = 65536, KEPT_BACK = 128, FEW_PEERS = 4096 };
 
 static struct broker_conf conf;
 static const char *journal_dir, *log_level;
@@ -174,7 +174,7 @@ share_descriptors(void)
 	room = rl.rlim_cur > 2 * KEPT_BACK ? rl.rlim_cur - KEPT_BACK : KEPT_BACK;
 	conf.peers_most = room / 4 * 3 < REGISTRY_PEERS ? (unsigned)(room / 4 * 3) : REGISTRY_PEERS;
 	conf.feed_most = room / 4 < REGISTRY_PEERS ? (unsigned)(room / 4) : REGISTRY_PEERS;
-	if (conf.peers_most < REGISTRY_PEERS) {
+	if (conf.peers_most < FEW_PEERS) {
 		log_warn("few_descriptors", LOG_U("limit", rl.rlim_cur),
 		    LOG_U("peers", conf.peers_most), LOG_U("watchers", conf.feed_most));
 	}
