@@ -19,12 +19,12 @@ peer_of(struct route_peer *rp)
 static struct span
 name_raw(const char *name, uint8_t out[ACL_NAME + 2])
 {
-	size_t n = strlen(name);
+	struct span s = span_str(name);
 
 	out[0] = 0xd9;
-	out[1] = (uint8_t)n;
-	memcpy(out + 2, name, n);
-	return span_of(out, n + 2);
+	out[1] = (uint8_t)s.n;
+	memcpy(out + 2, s.p, s.n);
+	return span_of(out, s.n + 2);
 }
 
 static void
@@ -127,9 +127,10 @@ requests_req(struct broker *b, struct peer *p, const struct env *e, struct span 
 	b->reading_frame = frame;
 	code = route_request(b->route, &q, broker_now(b));
 	b->reading = NULL;
-	if (code != ERR_OK)
+	if (code != ERR_OK) {
 		hops_id(
 		    b, TRACE_FAILED, e->id, (struct span){NULL, 0}, 0, span_str(err_name(code)));
+	}
 	if (code == ERR_NO_WORKERS) {
 		out_err(b, p, e->id, code, "no worker serves this topic");
 	} else if (code != ERR_OK) {
