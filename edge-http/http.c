@@ -20,13 +20,66 @@ enum {
 	DISCARD_MAX = 64 * 1024, /* what is read of an unwanted body to keep the connection */
 	GONE_AFTER_MS = 250,
 	GONE_BATCH = 256,
+	SPARE = 256, /* requests kept for the next ones */
+	SPARE_BUF = 1024,
 };
+
+/* One that was used before keeps its small buffers. */
+static struct http_req *
+req_new(struct shard *sh)
+{
+	struct http_req *r = LIST_FIRST(&sh->spare, struct http_req, node);
+	struct buf raw, scratch;
+
+	if (r == NULL) {
+		r = xcalloc(1, sizeof *r);
+		buf_init(&r->raw, TARGET_MAX);
+		buf_init(&r->scratch, TARGET_MAX);
+		return r;
+	}
+	list_remove(&r->node);
+	sh->nspare--;
+	raw = r->raw;
+	scratch = r->scratch;
+	*r = (struct http_req){.raw = raw, .scratch = scratch};
+	buf_reset(&r->raw);
+	buf_reset(&r->scratch);
+	return r;
+}
+
+static void
+req_free(struct http_req *r)
+{
+	struct shard *sh = r->sh;
+
+	if (sh->nspare < SPARE && r->raw.cap <= SPARE_BUF && r->scratch.cap <= SPARE_BUF) {
+		list_push_front(&sh->spare, &r->node);
+		sh->nspare++;
+		return;
+	}
+	buf_fini(&r->raw);
+	buf_fini(&r->scratch);
+	free(r);
+}
+
+void
+http_free_spare(struct shard *sh)
+{
+	struct http_req *r;
+
+	while ((r = LIST_FIRST(&sh->spare, struct http_req, node)) != NULL) {
+		list_remove(&r->node);
+		buf_fini(&r->raw);
+		buf_fini(&r->scratch);
+		free(r);
+	}
+}
 
 void *
 http_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 {
 	struct shard *sh = cls;
-	struct http_req *r = xcalloc(1, sizeof *r);
+	struct http_req *r = req_new(sh);
 
 	r->sh = sh;
 	r->mhd = mhd;
@@ -36,9 +89,7 @@ http_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 	r->slot = sh->unrouted;
 	list_init(&r->node);
 	list_init(&r->miss);
-	buf_init(&r->raw, TARGET_MAX);
 	buf_puts(&r->raw, uri ? uri : "");
-	buf_init(&r->scratch, TARGET_MAX);
 	answer_init(&r->answer, ANSWER_MAX);
 	conn_header_begins(r->conn, r);
 	return r;
@@ -453,13 +504,11 @@ http_end(struct http_req *r, enum MHD_RequestTerminationCode how)
 	list_remove(&r->node);
 	conn_idles(r->conn);
 	drop_body(r);
-	buf_fini(&r->raw);
-	buf_fini(&r->scratch);
 	buf_fini(&r->payload);
 	answer_fini(&r->answer);
 	reply_stream_free(r->stream);
 	routes_unref(r->table);
-	free(r);
+	req_free(r);
 }
 
 void

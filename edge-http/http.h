@@ -112,5 +112,6 @@ const char *http_request_id(const struct http_req *r); /* NULL: not known yet */
 void http_sweep(struct shard *sh, int64_t now_ms);
 /* End what still waits: 503. */
 void http_end_waiting(struct shard *sh);
+void http_free_spare(struct shard *sh);
 
 #endif

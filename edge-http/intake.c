@@ -1,7 +1,6 @@
 #include "edge-http/intake.h"
 
 #include <stddef.h>
-#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -64,7 +63,7 @@ on_header(
 void
 intake_identify(struct http_req *r)
 {
-	uint8_t span_id[8] = {0};
+	uint8_t other[16], *span_id = other + 8; /* the random end of an id */
 
 	if (r->root_text[0])
 		return;
@@ -72,9 +71,7 @@ intake_identify(struct http_req *r)
 		uuid_v7(r->root, clock_real_ms());
 	(void)uuid_text(r->root, r->root_text);
 	memcpy(r->id, r->root, sizeof r->id);
-	if (getrandom(span_id, sizeof span_id, 0) != (ssize_t)sizeof span_id)
-		memcpy(span_id, r->root + 8, sizeof span_id);
-	span_id[0] |= 1; /* never all zero */
+	uuid_v7(other, 0); /* what is fixed of it is never all zero */
 	request_trace(text_trim(r->h.trace), r->root, span_id, r->trace);
 }
 

@@ -12,7 +12,7 @@
 enum {
 	SWEEP_MS = 250,
 	IDLE_S = 75,             /* of reading and writing; what is shorter is swept */
-	CONN_MEMORY = 64 * 1024, /* header and what is read ahead of a body */
+	CONN_MEMORY = 32 * 1024, /* header and what is read ahead of a body; zeroed each request */
 	FLUSH_ROUNDS = 16,
 };
 
@@ -136,6 +136,7 @@ shard_new(struct edge *e, unsigned index, struct loop *l, int listen_fd)
 	list_init(&sh->conns);
 	list_init(&sh->waiting);
 	list_init(&sh->lingering);
+	list_init(&sh->spare);
 	buf_init(&sh->openapi, OPENAPI_MAX);
 	builtin_init(&sh->own);
 	set_slots(sh, sh->own.routes);
@@ -257,6 +258,7 @@ shard_free(struct shard *sh)
 		sh->mhd = NULL;
 	}
 	conn_lingering_end(sh);
+	http_free_spare(sh);
 	loop_fd_end(sh->watch);
 	loop_later_cancel(sh->loop, sh);
 	loop_timer_clear(sh->loop, &sh->run_timer);

@@ -40,7 +40,8 @@ struct shard {
 	struct list conns;     /* struct conn */
 	struct list waiting;   /* struct http_req, suspended, the oldest first */
 	struct list lingering; /* struct leftover */
-	unsigned nlingering;
+	struct list spare;     /* struct http_req that are over, the last one first */
+	unsigned nlingering, nspare;
 	size_t held; /* bytes of request bodies */
 	struct metrics_slot *unrouted;
 	bool draining;
