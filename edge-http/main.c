@@ -27,7 +27,8 @@ static struct state st = {.edge = {.loaded_fd = -1}};
 static const struct opt ROWS[] = {
     {"listen", OPT_STR, &CONF.listen, "127.0.0.1:8080", 0, 0, 0,
 	"address to serve HTTP on; port 0 takes a free one"},
-    {"shards", OPT_INT, &CONF.nshards, "2", 1, EDGE_SHARDS_MAX, 0, "threads that serve"},
+    {"shards", OPT_INT, &CONF.nshards, "1", 1, EDGE_SHARDS_MAX, 0,
+	"threads that serve; more than one pays where cores are idle"},
     {"max-body", OPT_INT, &CONF.max_body, "15m", 1024, 15 * 1024 * 1024 + 512 * 1024, 0,
 	"largest request body, in bytes, after inflating; it has to fit a frame of the bus"},
     {"max-connections", OPT_INT, &CONF.max_connections, "4096", 1, 1000000, 0,
