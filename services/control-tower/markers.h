@@ -8,7 +8,7 @@
 struct markers;
 
 struct markers *markers_new(struct worker *w);   /* w outlives it */
-void markers_free(struct markers *m);            /* NULL is harmless */
-uint64_t markers_count(const struct markers *m); /* taken away so far; NULL: 0 */
+void markers_free(struct markers *k);            /* NULL is harmless */
+uint64_t markers_count(const struct markers *k); /* taken away so far; NULL: 0 */
 
 #endif
