@@ -19,7 +19,10 @@
 
 /* Counts of messages, so only the last resort: what really bounds are credit and bytes pending. */
 #define HWM_ROUTER 20000
+#define HWM_ROUTER_IN 128 /* one may be 16 MiB, and libzmq reads ahead of us */
 #define HWM_FEED 10000
+#define HWM_FEED_IN 16	   /* all that is there is taken at once, by libzmq */
+#define FEED_MAXMSG 512	   /* what a reader sends: its handshake, and topics */
 #define HEARTBEAT_MS 2000
 #define HWM_DEALER_OUT 1000 /* one may be a PACK of 1 MiB */
 #define HWM_DEALER_IN 100000
@@ -179,8 +182,12 @@ set_client(void *s, const char *endpoint)
 static int
 bind_to(zsock_t *s, const char *endpoint)
 {
-	if (!path_fits(endpoint))
+	if (!sock_is_endpoint(endpoint)) {
+		/* libzmq would take port 99999 for 34463 */
+		log_error("bind_failed", LOG_S("endpoint", endpoint),
+		    LOG_S("reason", "expected tcp://host:port, ipc://path or inproc://name"));
 		return -1;
+	}
 	if (zmq_bind(zsock_resolve(s), endpoint) == 0)
 		return 0;
 	log_error(
@@ -203,7 +210,7 @@ connect_to(zsock_t *s, const char *endpoint)
 zsock_t *
 sock_router(const char *const *endpoints, size_t n)
 {
-	zsock_t *s = make(ZMQ_ROUTER, HWM_ROUTER, HWM_ROUTER);
+	zsock_t *s = make(ZMQ_ROUTER, HWM_ROUTER, HWM_ROUTER_IN);
 
 	if (s == NULL)
 		return NULL;
@@ -230,12 +237,14 @@ fail:
 zsock_t *
 sock_xpub(const char *endpoint)
 {
-	zsock_t *s = make(ZMQ_XPUB, HWM_FEED, HWM_FEED);
+	zsock_t *s = make(ZMQ_XPUB, HWM_FEED, HWM_FEED_IN);
+	const int64_t maxmsg = FEED_MAXMSG;
 
 	if (s == NULL)
 		return NULL;
 	/* A reader that stopped reading is let go, and what is kept for it with it. */
-	if (set_int(zsock_resolve(s), ZMQ_XPUB_NODROP, 0) != 0 ||
+	if (zmq_setsockopt(zsock_resolve(s), ZMQ_MAXMSGSIZE, &maxmsg, sizeof maxmsg) != 0 ||
+	    set_int(zsock_resolve(s), ZMQ_XPUB_NODROP, 0) != 0 ||
 	    set_int(zsock_resolve(s), ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) != 0 ||
 	    set_int(zsock_resolve(s), ZMQ_HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS) != 0 ||
 	    set_int(zsock_resolve(s), ZMQ_BACKLOG, 1024) != 0 ||

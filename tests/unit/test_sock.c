@@ -65,6 +65,7 @@ test_refusals(void)
 
 	CHECK(sock_router(nonsense, 1) == NULL);
 	CHECK(sock_dealer("tcp://no-port") == NULL);
+	CHECK(sock_xpub("tcp://127.0.0.1:99999") == NULL);
 	s = sock_router(one, 1);
 	CHECK(s != NULL);
 	taken = zsock_last_endpoint(s);
