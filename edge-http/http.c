@@ -225,6 +225,15 @@ drop_body(struct http_req *r)
 	hold(r, 0);
 }
 
+/* Where libmicrohttpd cannot answer: write it ourselves, and end. */
+static enum MHD_Result
+answer_past(struct http_req *r, const char *reason)
+{
+	conn_refuse(r->conn, r->answer.status, reason, buf_span(&r->answer.body));
+	r->phase = HTTP_QUEUED;
+	return MHD_NO;
+}
+
 /* The answer is known while the body still comes.  libmicrohttpd takes no answer now: a short rest
  * is read first, so that the connection can be kept; at a long one the answer is written past it.
  */
@@ -237,9 +246,7 @@ discard(struct http_req *r, size_t *n)
 	*n = 0;
 	if (r->discarded <= DISCARD_MAX)
 		return MHD_YES;
-	conn_refuse(r->conn, r->answer.status, reason, buf_span(&r->answer.body));
-	r->phase = HTTP_QUEUED;
-	return MHD_NO;
+	return answer_past(r, reason);
 }
 
 /* A chunk goes out while the rest of the body waits in libmicrohttpd's buffer. */
@@ -376,6 +383,8 @@ begin(struct http_req *r, const char *method)
 		http_suspend(r);
 		return MHD_YES;
 	}
+	if (r->answer.status == 414) /* all the memory there is may be in the query */
+		return answer_past(r, "URI Too Long");
 	r->unread = intake_has_body(r);
 	if (r->unread) {
 		conn_body_begins(r->conn);
@@ -447,6 +456,27 @@ http_refuse_length(struct shard *sh)
 			http_fail_status(r, 400, "Content-Length is no number of bytes");
 		}
 		conn_refuse(c, r->answer.status, "Refused", buf_span(&r->answer.body));
+	}
+}
+
+void
+http_refuse_query(struct shard *sh)
+{
+	struct conn *c;
+
+	LIST_EACH (c, &sh->conns, struct conn, node) {
+		struct http_req *r = c->req;
+		struct span rest;
+
+		if (r == NULL || r->phase != HTTP_HEADER || c->ended)
+			continue;
+		rest = buf_span(&r->raw);
+		(void)text_cut(&rest, '?');
+		if (!target_is_long(rest))
+			continue;
+		intake_identify(r);
+		intake_refuse_query(r);
+		conn_refuse(c, 414, "URI Too Long", buf_span(&r->answer.body));
 	}
 }
 

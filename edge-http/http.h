@@ -89,6 +89,8 @@ void http_on_completed(
 /* libmicrohttpd has just found a Content-Length it cannot read, and is about to answer with two
  * headers (0.9.75): answer before it does. */
 void http_refuse_length(struct shard *sh);
+/* Or a query of more parts than its memory holds: such a request it ends without a word. */
+void http_refuse_query(struct shard *sh);
 
 /* Fill the answer with a problem.  `detail` is copied into it; NULL for none. */
 void http_fail(struct http_req *r, enum err code, const char *detail);

@@ -311,6 +311,12 @@ open_body(struct http_req *r)
 }
 
 void
+intake_refuse_query(struct http_req *r)
+{
+	http_fail_status(r, 414, "the query has more than 256 parts");
+}
+
+void
 intake(struct http_req *r)
 {
 	enum routes_method m = method_of(r);
@@ -322,6 +328,10 @@ intake(struct http_req *r)
 		return;
 	if (target_split(buf_span(&r->raw), &r->target) != 0) {
 		http_fail_status(r, 400, "the request target cannot be read");
+		return;
+	}
+	if (target_is_long(r->target.query)) {
+		intake_refuse_query(r);
 		return;
 	}
 	if (!span_is(r->target.path, "*")) {

@@ -15,6 +15,7 @@ static const struct problem OF_STATUS[] = {
 	.title = "The request came too slowly",
 	.retry = ERR_LATER},
     {.status = 413, .code = "TOO_BIG", .title = "Too big"},
+    {.status = 414, .code = "URI_TOO_LONG", .title = "The request target is too long"},
     {.status = 415, .code = "UNSUPPORTED_TYPE", .title = "The content type is not accepted"},
     {.status = 501, .code = "NOT_IMPLEMENTED", .title = "Not implemented"},
 };

@@ -9,7 +9,7 @@
 #include "proto/limits.h"
 #include "proto/mp.h"
 
-enum { QUERY_PAIRS = 256, NAME_MAX_BYTES = 512 };
+enum { NAME_MAX_BYTES = 512 };
 
 static const char PRINCIPAL[] = "local";
 
@@ -78,7 +78,7 @@ put_query(struct writing *w, const struct routes_param *p, bool *found)
 {
 	struct span rest = w->in->query, name, value;
 
-	for (int n = 0; n < QUERY_PAIRS && target_next(&rest, &name, &value); n++) {
+	for (int n = 0; n < TARGET_PAIRS && target_next(&rest, &name, &value); n++) {
 		buf_reset(&w->text);
 		if (target_decode(name, true, &w->text) != 0)
 			return REQUEST_UNREADABLE;

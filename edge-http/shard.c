@@ -75,6 +75,8 @@ on_mhd_line(void *cls, const char *fmt, va_list ap)
 	vsnprintf(text, sizeof text, fmt, ap);
 	if (strstr(text, "Content-Length"))
 		http_refuse_length(cls);
+	if (strstr(text, "allocate header record"))
+		http_refuse_query(cls);
 	text[strcspn(text, "\n")] = '\0';
 	log_debug("mhd", LOG_S("text", text));
 }

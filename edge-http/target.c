@@ -90,3 +90,13 @@ target_next(struct span *rest, struct span *name, struct span *value)
 	}
 	return false;
 }
+
+bool
+target_is_long(struct span query)
+{
+	size_t n = 1;
+
+	for (size_t i = 0; i < query.n; i++)
+		n += query.p[i] == '&';
+	return n > TARGET_PAIRS;
+}

@@ -21,4 +21,8 @@ int target_decode(struct span raw, bool form, struct buf *out) __attribute__((wa
 /* Cut the next "name=value" off a query; empty pairs are skipped.  False at the end. */
 bool target_next(struct span *rest, struct span *name, struct span *value);
 
+/* It has more than TARGET_PAIRS, empty ones too. */
+#define TARGET_PAIRS 256
+bool target_is_long(struct span query);
+
 #endif

@@ -302,6 +302,19 @@ def test_malformed(house, edge):
     assert house.http("GET", "/healthz").status == 200
 
 
+def test_a_query_of_too_many_parts_is_414(house, edge):
+    edge()
+    with_parts = lambda n: b"GET /version?" + b"&".join([b"a"] * n) + b" HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
+    (status, _, _), = responses(raw(house, with_parts(256)))
+    assert status == 200
+    # 500 leave libmicrohttpd no memory for the header, 5,000 none for themselves
+    for n in (257, 480, 490, 495, 500, 5000):
+        (status, h, body), = responses(raw(house, with_parts(n)))
+        assert status == 414, n
+        assert json.loads(body)["code"] == "URI_TOO_LONG" and h["content-type"] == "application/problem+json"
+    assert house.http("GET", "/version").status == 200
+
+
 def test_absolute_target(house, edge):
     edge()
     for target, host, status in ((b"http://localhost/healthz", b"localhost", 200), (b"http://evil.example/healthz", b"localhost", 403)):
