@@ -21,8 +21,8 @@
 #define HWM_ROUTER 20000
 #define HWM_ROUTER_IN 128 /* one may be 16 MiB, and libzmq reads ahead of us */
 #define HWM_FEED 10000
-#define HWM_FEED_IN 16	   /* all that is there is taken at once, by libzmq */
-#define FEED_MAXMSG 512	   /* what a reader sends: its handshake, and topics */
+#define HWM_FEED_IN 16  /* all that is there is taken at once, by libzmq */
+#define FEED_MAXMSG 512 /* what a reader sends: its handshake, and topics */
 #define HEARTBEAT_MS 2000
 #define HWM_DEALER_OUT 1000 /* one may be a PACK of 1 MiB */
 #define HWM_DEALER_IN 100000

@@ -169,7 +169,10 @@ on_msg(struct worker *w, const struct env *head, struct span frame)
 	w->in_hand++;
 	s->in_hand++;
 	s->count.delivered++;
-	if (s->cancels) {
+	if (worker_keys_refuses(d)) {
+		s->count.refused++;
+		worker_nak(&d->m, -1, "one before it of its key went back");
+	} else if (s->cancels) {
 		worker_cancel_check(d);
 	} else {
 		s->msg(s->arg, &d->m);
@@ -267,6 +270,7 @@ on_down(void *arg)
 	struct list all, *n;
 
 	worker_out_void(w);
+	worker_keys_void(w);
 	worker_sub_down(w);
 	free_all(&w->draining);
 	/* Callbacks may finish any delivery, so each goes back in hand before its own is called. */
@@ -284,6 +288,12 @@ on_down(void *arg)
 		w->stats.voided++;
 		cancel(d);
 	}
+}
+
+static void
+on_pong(void *arg, const uint8_t id[16])
+{
+	worker_keys_pong(arg, id);
 }
 
 static void
@@ -305,12 +315,14 @@ worker_new(struct client *c)
 	list_init(&w->draining);
 	list_init(&w->out);
 	w->spare.most = SPARE;
+	worker_keys_init(w);
 	buf_init(&w->scratch, LIMIT_FRAME_RX);
 	link_listen(w->link, &(struct link_ops){
 				 .up = on_up,
 				 .down = on_down,
 				 .in = on_in,
 				 .ready = on_ready,
+				 .pong = on_pong,
 				 .arg = w,
 			     });
 	return w;
@@ -326,6 +338,7 @@ worker_free(struct worker *w)
 	link_unlisten(w->link, w);
 	loop_later_cancel(w->loop, w);
 	worker_out_void(w);
+	worker_keys_void(w);
 	worker_cancel_end(w);
 	free_all(&w->draining);
 	free_all(&w->hand);

@@ -4,6 +4,9 @@
  * by exactly one of worker_ack, _nak, _reject, _reply, _fail or worker_drop, now or later;
  * finishing frees it and gives the credit back.  When the session ends (broker restart) deliveries
  * in hand become void: worker_msg_is_void says so, and finishing them sends nothing.
+ * Order by key: who NAKs an event must not process the later ones of its key that it has in hand
+ * (the broker hands them out again); those that were on their way are given back here, and never
+ * reach a callback.
  * Single-threaded, on the loop of the client's link; the client outlives the worker. */
 #include "proto/client.h"
 

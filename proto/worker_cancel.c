@@ -192,6 +192,8 @@ go_on(struct delivery *d)
 
 	if (worker_msg_is_void(&d->m)) {
 		worker_ack(&d->m); /* says nothing, frees it */
+	} else if (d->taken_back) {
+		worker_drop(&d->m);
 	} else if (d->w->byed || s->gone) {
 		worker_nak(&d->m, 0, "draining");
 	} else if (d->cancelled || is_recent(d->w->cancels, d->m.env.id)) {

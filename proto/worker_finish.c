@@ -80,6 +80,8 @@ settle(struct delivery *d, int64_t delay_ms, const char *reason)
 			s->count.naked++;
 		}
 		worker_out_nak(d->w, &d->m.head, delay_ms, reason);
+		if (delay_ms != INT64_MIN)
+			worker_keys_given_back(d);
 	}
 	finish(d);
 }

@@ -29,28 +29,29 @@ lose(struct worker *w, size_t n)
 	log_error("worker_out_full", LOG_U("bytes", n), LOG_U("waiting", w->out_bytes));
 }
 
-void
+bool
 worker_out_send(struct worker *w, struct span frame)
 {
 	struct worker_frame *f;
 
 	if (list_empty(&w->out) && link_send(w->link, frame) == 0)
-		return;
+		return true;
 	f = w->out_bytes + frame.n <= OUT_MAX ? worker_frame_new(frame) : NULL;
 	if (f == NULL) {
 		lose(w, frame.n);
-		return;
+		return false;
 	}
 	w->out_bytes += f->n;
 	list_push_back(&w->out, &f->node);
+	return true;
 }
 
-void
+bool
 worker_out_env(struct worker *w, const struct env *e)
 {
 	buf_reset(&w->scratch);
 	INVARIANT(env_encode(e, &w->scratch) == ERR_OK);
-	worker_out_send(w, buf_span(&w->scratch));
+	return worker_out_send(w, buf_span(&w->scratch));
 }
 
 void

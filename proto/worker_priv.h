@@ -42,7 +42,7 @@ struct worker_sub {
 	size_t nacks, acks_cap;
 	uint64_t given_back; /* credit of an ephemeral one, not yet said */
 	struct {
-		uint64_t delivered, acked, naked, rejected, replied, failed, dropped;
+		uint64_t delivered, refused, acked, naked, rejected, replied, failed, dropped;
 	} count;
 };
 
@@ -70,6 +70,15 @@ struct delivery {
 	uint64_t room, parts;
 	bool draining;
 	bool checked, cancelled; /* worker_cancel.c: handed over; cancelled */
+	bool taken_back; /* an earlier one of its key was given back before it was checked */
+};
+
+/* What was given back lately (worker_keys.c). */
+struct worker_keys {
+	struct worker_key *by_name;
+	struct list waiting; /* for their PONG */
+	uint8_t ping[16];    /* the last one: ours, and its number */
+	uint64_t pings;
 };
 
 struct worker {
@@ -89,6 +98,7 @@ struct worker {
 	void *changed_arg;
 	struct buf scratch;
 	struct worker_cancels *cancels; /* NULL: nobody asked for them */
+	struct worker_keys keys;
 	struct pool spare; /* deliveries */
 	struct worker_stats stats;
 	struct log_limit unreadable_lines, misused_lines;
@@ -112,8 +122,9 @@ void worker_delivery_free(struct delivery *d);
 void worker_delivery_unhold(struct delivery *d); /* frees the parts that wait */
 
 /* worker_out.c */
-void worker_out_send(struct worker *w, struct span frame);
-void worker_out_env(struct worker *w, const struct env *e); /* small ones, that cannot be too big */
+/* False: lost, since there is no room. */
+bool worker_out_send(struct worker *w, struct span frame);
+bool worker_out_env(struct worker *w, const struct env *e); /* small ones, that cannot be too big */
 void worker_out_err(struct worker *w, const uint8_t id[16], enum err code, const char *text);
 void worker_out_ack(struct worker_sub *s, uint64_t seq);
 void worker_out_credit(struct worker_sub *s); /* one envelope of an ephemeral one */
@@ -126,6 +137,13 @@ struct worker_frame *worker_frame_new(struct span bytes); /* NULL: no memory */
 void worker_cancel_start(struct worker *w);
 void worker_cancel_end(struct worker *w);
 void worker_cancel_check(struct delivery *d); /* and hand it over, or not */
+
+/* worker_keys.c */
+void worker_keys_init(struct worker *w);
+void worker_keys_void(struct worker *w);
+void worker_keys_pong(struct worker *w, const uint8_t id[16]);
+void worker_keys_given_back(const struct delivery *d); /* in the turn of its NAK, behind it */
+bool worker_keys_refuses(const struct delivery *d);    /* it is to be given back unseen */
 
 /* worker_sub.c */
 void worker_sub_up(struct worker *w);

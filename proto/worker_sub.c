@@ -327,6 +327,7 @@ put_sub(const struct worker_sub *s, struct buf *out)
 	    {"credit", s->credit},
 	    {"inHand", s->in_hand},
 	    {"delivered", s->count.delivered},
+	    {"refused", s->count.refused},
 	    {"acked", s->count.acked},
 	    {"naked", s->count.naked},
 	    {"rejected", s->count.rejected},

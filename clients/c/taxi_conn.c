@@ -156,7 +156,6 @@ taxi_open(const struct taxi_options *o)
 	t->client = client_new(t->link, o->max_pending ? o->max_pending : MAX_PENDING);
 	t->worker = worker_new(t->client);
 	worker_on_change(t->worker, priv_states, t);
-	priv_keys_init(t);
 	describe(t);
 	return t;
 }
@@ -171,7 +170,6 @@ taxi_close(struct taxi *t)
 	client_end(t->client);
 	worker_free(t->worker);
 	client_free(t->client);
-	priv_keys_fini(t);
 	link_free(t->link);
 	while ((n = list_pop(&t->hand)) != NULL)
 		priv_msg_free(LIST_ITEM(n, struct taxi_msg, node));

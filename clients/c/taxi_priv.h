@@ -15,8 +15,7 @@ struct taxi {
 	struct worker *worker;
 	char *name;
 	struct list subs, hand;
-	struct list refused; /* keys of which a delivery was given back (taxi_keys.c) */
-	struct timer until;  /* of taxi_poll and the blocking calls */
+	struct timer until; /* of taxi_poll and the blocking calls */
 	bool polling, blocking, timed_out;
 	unsigned depth; /* callbacks of the user's that are running */
 	atomic_bool stopped;
@@ -64,13 +63,5 @@ bool priv_body(struct buf *b, const char *json, const void *body, size_t n, stru
 void priv_states(void *arg); /* tells subscriptions that became live, or ceased to be */
 void priv_sub_free(struct taxi_sub *s);
 void priv_msg_free(struct taxi_msg *m);
-
-/* taxi_keys.c */
-void priv_keys_init(struct taxi *t);
-/* Was a delivery of this key given back, and may later ones still be on their way? */
-bool priv_key_is_refused(struct taxi *t, const struct worker_msg *w);
-/* worker_nak; later ones of its key are refused until the broker has surely read it. */
-void priv_give_back(struct taxi *t, struct worker_msg *w, int64_t delay_ms, const char *reason);
-void priv_keys_fini(struct taxi *t);
 
 #endif

@@ -31,13 +31,8 @@ on_msg(void *arg, struct worker_msg *w)
 {
 	struct taxi_sub *s = arg;
 	struct span from = env_s(&w->head, ENV_M_FROM);
-	struct taxi_msg *m;
+	struct taxi_msg *m = xcalloc(1, sizeof *m);
 
-	if (priv_key_is_refused(s->t, w)) {
-		priv_give_back(s->t, w, -1, "one before it of its key went back");
-		return;
-	}
-	m = xcalloc(1, sizeof *m);
 	m->sub = s;
 	m->w = w;
 	w->user = m;
@@ -318,7 +313,7 @@ taxi_ack(struct taxi_msg *m)
 void
 taxi_nak(struct taxi_msg *m, int64_t delay_ms, const char *reason)
 {
-	priv_give_back(m->sub->t, m->w, delay_ms, reason);
+	worker_nak(m->w, delay_ms, reason);
 	priv_msg_free(m);
 }
 
