@@ -6,15 +6,9 @@
 #include "base/die.h"
 #include "proto/limits.h"
 
-#define BLOCKED_MAX 10000 /* keys remembered as given back; past it the oldest is forgotten */
-
 struct lane {
 	UT_hash_handle hh;
 	struct list items;
-	struct list place; /* lanes.blocked */
-	bool blocked;      /* `gave` was given back, and it is not `until` */
-	uint64_t gave;
-	int64_t until;
 	uint64_t pass; /* lanes_take: one of it stayed behind in this pass */
 	unsigned keylen;
 	char key[LIMIT_KEY];
@@ -22,8 +16,8 @@ struct lane {
 
 struct lanes {
 	struct lane *by_key;
-	struct list waiting, blocked;
-	size_t n, nblocked;
+	struct list waiting;
+	size_t n;
 	uint64_t pass;
 };
 
@@ -33,7 +27,6 @@ lanes_new(void)
 	struct lanes *l = xcalloc(1, sizeof *l);
 
 	list_init(&l->waiting);
-	list_init(&l->blocked);
 	return l;
 }
 
@@ -64,7 +57,6 @@ static void
 drop_lane(struct lanes *l, struct lane *lane)
 {
 	take_out(l, lane);
-	list_remove(&lane->place);
 	free(lane);
 }
 
@@ -87,7 +79,6 @@ lane_of(struct lanes *l, struct span key)
 		return lane;
 	lane = xcalloc(1, sizeof *lane);
 	list_init(&lane->items);
-	list_init(&lane->place);
 	lane->keylen = (unsigned)key.n;
 	memcpy(lane->key, key.p, key.n);
 	put_in(l, lane);
@@ -97,76 +88,23 @@ lane_of(struct lanes *l, struct span key)
 static void
 drop_if_idle(struct lanes *l, struct lane *lane)
 {
-	if (!lane->blocked && list_empty(&lane->items))
+	if (list_empty(&lane->items))
 		drop_lane(l, lane);
 }
 
-static void
-unblock(struct lanes *l, struct lane *lane)
+void
+lanes_add(struct lanes *l, struct lane_item *it, struct span key)
 {
-	if (!lane->blocked)
-		return;
-	lane->blocked = false;
-	list_remove(&lane->place);
-	l->nblocked--;
-}
-
-static void
-block(struct lanes *l, struct lane *lane, uint64_t seq, int64_t until)
-{
-	struct lane *oldest;
-
-	if (lane->blocked && lane->gave <= seq)
-		return;
-	unblock(l, lane);
-	lane->blocked = true;
-	lane->gave = seq;
-	lane->until = until;
-	list_push_back(&l->blocked, &lane->place);
-	if (++l->nblocked <= BLOCKED_MAX)
-		return;
-	LIST_EACH (oldest, &l->blocked, struct lane, place) {
-		unblock(l, oldest);
-		drop_if_idle(l, oldest);
-		break;
-	}
-}
-
-/* Delays differ, so what is over may stand behind what is not; it goes when its turn comes. */
-static void
-unblock_old(struct lanes *l, int64_t now)
-{
-	struct lane *lane;
-
-	while ((lane = LIST_FIRST(&l->blocked, struct lane, place)) != NULL && lane->until <= now) {
-		unblock(l, lane);
-		drop_if_idle(l, lane);
-	}
-}
-
-int64_t
-lanes_add(struct lanes *l, struct lane_item *it, struct span key, int64_t now)
-{
-	struct lane *lane = NULL;
-
 	list_init(&it->all);
 	list_init(&it->kin);
 	it->lane = NULL;
-	it->waits = false;
-	unblock_old(l, now);
-	if (key.p != NULL && key.n <= LIMIT_KEY)
-		lane = lane_of(l, key);
-	if (lane != NULL && lane->blocked && it->seq > lane->gave && now < lane->until)
-		return lane->until - now;
-	if (lane != NULL) {
-		unblock(l, lane);
-		list_push_back(&lane->items, &it->kin);
-	}
-	it->lane = lane;
 	it->waits = true;
+	if (key.p != NULL && key.n <= LIMIT_KEY) {
+		it->lane = lane_of(l, key);
+		list_push_back(&it->lane->items, &it->kin);
+	}
 	list_push_back(&l->waiting, &it->all);
 	l->n++;
-	return 0;
 }
 
 static void
@@ -219,7 +157,7 @@ lanes_done(struct lanes *l, struct lane_item *it)
 }
 
 struct lane_item *
-lanes_again(struct lanes *l, struct lane_item *it, int64_t until)
+lanes_again(struct lanes *l, struct lane_item *it)
 {
 	struct lane *lane = it->lane;
 	struct lane_item *later;
@@ -227,7 +165,6 @@ lanes_again(struct lanes *l, struct lane_item *it, int64_t until)
 	leave_queue(l, it);
 	if (lane == NULL)
 		return NULL;
-	block(l, lane, it->seq, until);
 	LIST_EACH (later, &lane->items, struct lane_item, kin) {
 		if (later == it || !later->waits || later->seq < it->seq)
 			continue;
@@ -236,30 +173,12 @@ lanes_again(struct lanes *l, struct lane_item *it, int64_t until)
 		later->lane = NULL;
 		return later;
 	}
-	it->lane = NULL;
-	list_remove(&it->kin);
+	lanes_done(l, it);
 	return NULL;
-}
-
-void
-lanes_forget(struct lanes *l)
-{
-	struct lane *lane;
-
-	LIST_EACH (lane, &l->blocked, struct lane, place) {
-		unblock(l, lane);
-		drop_if_idle(l, lane);
-	}
 }
 
 size_t
 lanes_waiting(const struct lanes *l)
 {
 	return l->n;
-}
-
-size_t
-lanes_blocked(const struct lanes *l)
-{
-	return l->nblocked;
 }

@@ -1,10 +1,9 @@
 #ifndef GATEWAY_LANES_H
 #define GATEWAY_LANES_H
 /* Order in a pusher's hands.  Deliveries wait in arrival order; those of one key are a lane and
- * leave in order.  When one is given back to be tried again after a delay (NAK), the broker takes
- * back the later ones of its key: those that wait here are thrown out, and those that were on their
- * way to us are turned away as long as the delay lasts, which is longer than any way; the broker
- * sends none of that key in that time.  Pure: time is an argument; no item is owned. */
+ * leave in order.  When one is given back to be tried again (NAK), the broker takes back the later
+ * ones of its key: those that wait here are thrown out, and those that were on their way the
+ * harness gives back (proto/worker.h).  Pure; no item is owned. */
 #include <stdint.h>
 
 #include "base/list.h"
@@ -26,9 +25,8 @@ struct lane_item {
 struct lanes *lanes_new(void);
 void lanes_free(struct lanes *l); /* items are the caller's */
 
-/* Queue it.  Set seq, bytes and ready before.  0, or it is not queued but to be turned away: for
- * how long, in the unit of now. */
-int64_t lanes_add(struct lanes *l, struct lane_item *it, struct span key, int64_t now);
+/* Queue it.  Set seq, bytes and ready before. */
+void lanes_add(struct lanes *l, struct lane_item *it, struct span key);
 
 /* Out of the queue, in order, what may go now: at most `max` items and, past the first,
  * `max_bytes`. Nothing overtakes an earlier one of its key that is not ready. */
@@ -37,14 +35,9 @@ size_t lanes_take(struct lanes *l, struct lane_item **out, size_t max, size_t ma
 /* It is over with: delivered, dead, or lost with the session.  Waiting or taken. */
 void lanes_done(struct lanes *l, struct lane_item *it);
 
-/* It is given back, not to come again before `until`.  Returns, one at a time, the waiting later
- * ones of its key, each of which is out of the queue then; NULL at the end.  Call until NULL. */
-struct lane_item *lanes_again(struct lanes *l, struct lane_item *it, int64_t until);
-
-/* A new session: what was given back in an old one is of no account. */
-void lanes_forget(struct lanes *l);
+/* It is given back.  Returns, one at a time, the waiting later ones of its key, each of which is
+ * out of the queue then; NULL at the end.  Call until NULL. */
+struct lane_item *lanes_again(struct lanes *l, struct lane_item *it);
 size_t lanes_waiting(const struct lanes *l);
-/* Keys of which one was given back lately. */
-size_t lanes_blocked(const struct lanes *l);
 
 #endif

@@ -9,8 +9,6 @@
 #include "proto/topic.h"
 
 #define PROBE_MOST_MS 10000
-#define DELAY_LEAST_MS 1000 /* longer than anything is on its way */
-#define CLOCK_MS 100
 #define TRIGGERS_MAX 10000
 #define TRIGGERS_BYTES (64u * 1024 * 1024)
 
@@ -64,29 +62,13 @@ give_back(struct pusher_work *w, int64_t after_ms, const char *why)
 	char text[LIMIT_REASON];
 	int64_t delay = after_ms > 0 ? after_ms : report_backoff_ms(w->item.attempt);
 
-	if (delay < DELAY_LEAST_MS)
-		delay = DELAY_LEAST_MS;
 	(void)str_copy(text, sizeof text, span_str(why ? why : ""));
 	p->n.retried++;
 	pusher_report_pending(w, delay, text);
-	while ((later = lanes_again(p->lanes, &w->lane, p->clock_ms + delay)) != NULL)
+	while ((later = lanes_again(p->lanes, &w->lane)) != NULL)
 		let_go(LIST_ITEM(later, struct pusher_work, lane));
 	worker_nak(w->m, delay, text);
 	pusher_free_work(w);
-	if (!timer_is_set(&p->clock))
-		loop_timer(svc_loop(p->svc), &p->clock, loop_now(svc_loop(p->svc)) + CLOCK_MS);
-}
-
-/* The clock of the lanes does not run while this loop does not: what came in a pause is read before
- * it goes on. */
-static void
-on_clock(struct timer *t)
-{
-	struct pusher *p = LIST_ITEM(t, struct pusher, clock);
-
-	p->clock_ms += CLOCK_MS;
-	if (lanes_blocked(p->lanes) > 0)
-		loop_timer(svc_loop(p->svc), t, loop_now(svc_loop(p->svc)) + CLOCK_MS);
 }
 
 /* A destination from which nothing got through is tried with one batch at a time, more and more
@@ -258,14 +240,8 @@ on_msg(void *arg, struct worker_msg *m)
 	struct pusher *p = arg;
 	struct pusher_work *w = new_work(p, m);
 	struct faults f;
-	int64_t away = lanes_add(p->lanes, &w->lane, env_s(&m->env, ENV_M_KEY), p->clock_ms);
 
-	if (away > 0) {
-		p->n.turned++;
-		worker_nak(m, away, "an earlier one of its key is to be tried again first");
-		pusher_free_work(w);
-		return;
-	}
+	lanes_add(p->lanes, &w->lane, env_s(&m->env, ENV_M_KEY));
 	faults_init(&f);
 	if (rows_read(&w->item.rows, ROWS_IN, m->env.body, (struct span){NULL, 0}, &f)) {
 		prepare(w);
@@ -282,10 +258,9 @@ on_msg(void *arg, struct worker_msg *m)
 static void
 on_cancel(void *arg, struct worker_msg *m)
 {
-	struct pusher *p = arg;
 	struct pusher_work *w = m->user;
 
-	lanes_forget(p->lanes);
+	(void)arg;
 	if (w != NULL && w->state == ITEM_WAITS)
 		let_go(w);
 }
@@ -324,7 +299,6 @@ on_open(void *state, struct svc *s)
 	p->svc = s;
 	p->tick.fn = on_tick;
 	p->probe.fn = on_probe;
-	p->clock.fn = on_clock;
 	list_init(&p->all);
 	buf_init(&p->topic, LIMIT_TOPIC);
 	buf_puts(&p->topic, "delivery.");
@@ -394,7 +368,6 @@ on_close(void *state)
 		p->ops->close(p->state);
 	loop_timer_clear(svc_loop(p->svc), &p->tick);
 	loop_timer_clear(svc_loop(p->svc), &p->probe);
-	loop_timer_clear(svc_loop(p->svc), &p->clock);
 	loop_later_cancel(svc_loop(p->svc), p);
 	/* The deliveries themselves are the worker's, and freed with it. */
 	LIST_EACH (w, &p->all, struct pusher_work, all)
@@ -412,10 +385,10 @@ on_stats(void *state, struct buf *out)
 		const char *name;
 		uint64_t v;
 	} all[] = {{"delivered", p->n.delivered}, {"retried", p->n.retried}, {"dead", p->n.dead},
-	    {"turnedAway", p->n.turned}, {"voided", p->n.voided}, {"unreadable", p->n.unreadable},
-	    {"batches", p->n.batches}, {"rows", p->n.rows}, {"rowBytes", p->n.bytes},
-	    {"reportsFailed", p->n.report_failed}, {"waiting", lanes_waiting(p->lanes)},
-	    {"pushing", p->left}, {"failedBatchesInARow", p->failed}};
+	    {"voided", p->n.voided}, {"unreadable", p->n.unreadable}, {"batches", p->n.batches},
+	    {"rows", p->n.rows}, {"rowBytes", p->n.bytes}, {"reportsFailed", p->n.report_failed},
+	    {"waiting", lanes_waiting(p->lanes)}, {"pushing", p->left},
+	    {"failedBatchesInARow", p->failed}};
 	const unsigned n = sizeof all / sizeof *all;
 
 	for (unsigned i = 0; i < n; i++) {

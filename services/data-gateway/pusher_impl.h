@@ -46,8 +46,6 @@ struct pusher {
 	struct list all;    /* everything in hand */
 	struct timer tick;  /* keeps deliveries alive */
 	struct timer probe; /* after a failed batch */
-	struct timer clock; /* runs while something was given back */
-	int64_t clock_ms;   /* of the lanes */
 	bool opened, scheduled, draining, closing;
 
 	struct {
@@ -68,7 +66,7 @@ struct pusher {
 	unsigned failed; /* batches in a row of which nothing got through */
 
 	struct {
-		uint64_t delivered, retried, dead, turned, voided, unreadable, batches, rows, bytes,
+		uint64_t delivered, retried, dead, voided, unreadable, batches, rows, bytes,
 		    report_failed;
 	} n;
 };
