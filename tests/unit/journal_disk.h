@@ -188,6 +188,18 @@ disk_strikes(enum disk_what what)
 	return disk.fault;
 }
 
+/* Has the call that was to fail been made?  The journal's thread may be at it. */
+static inline bool
+disk_fired(void)
+{
+	bool fired;
+
+	pthread_mutex_lock(&disk.mu);
+	fired = disk.fired;
+	pthread_mutex_unlock(&disk.mu);
+	return fired;
+}
+
 /* ---- the calls ---- */
 
 static inline int

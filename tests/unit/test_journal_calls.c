@@ -162,9 +162,9 @@ one(const char *dir, unsigned at, enum disk_fault fault)
 	journal_sqlite_checkpoint_at(j, 60);
 	c = run(j, m, before);
 	ok = !c.wrong && c.final;
-	if (disk.fired && (fault == DISK_SHORT || fault == DISK_ENOSPC))
+	if (disk_fired() && (fault == DISK_SHORT || fault == DISK_ENOSPC))
 		ok = ok && c.failed == 0 && !journal_failed(j);
-	if (disk.fired && fault == DISK_EINTR && !is_sync())
+	if (disk_fired() && fault == DISK_EINTR && !is_sync())
 		ok = ok && c.failed == 0 && c.busy == 0;
 	/* Whoever reports a failure to one reports it to all that follow, and the other way round.
 	 */
