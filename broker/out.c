@@ -86,10 +86,13 @@ send_now(struct broker *b, struct peer *p, struct span head, struct span body)
 	enqueue(b, p, head, body);
 }
 
-/* Room to gather frames is wanted by a peer only until the end of a turn: a few rooms serve all. */
+/* Room to gather frames is wanted by a peer only until the end of a turn: a few rooms serve all.
+ * What is begun may still be empty: a frame that could not be made leaves nothing behind. */
 static void
-lend_room(struct broker *b, struct peer *p)
+begin_pack(struct broker *b, struct peer *p)
 {
+	if (list_empty(&p->unsent))
+		list_push_back(&b->unsent, &p->unsent);
 	if (p->pack.b.p == NULL && b->nrooms > 0)
 		p->pack.b = b->rooms[--b->nrooms];
 }
@@ -97,6 +100,8 @@ lend_room(struct broker *b, struct peer *p)
 static void
 take_room_back(struct broker *b, struct peer *p)
 {
+	if (p->pack.b.p == NULL)
+		return;
 	pack_reset(&p->pack);
 	if (b->nrooms < ROOMS_LARGE || (b->nrooms < BROKER_ROOMS && p->pack.b.cap <= ROOM_SMALL)) {
 		b->rooms[b->nrooms++] = p->pack.b;
@@ -112,9 +117,7 @@ flush_pack(struct broker *b, struct peer *p)
 	struct span none = {NULL, 0};
 
 	list_remove(&p->unsent);
-	if (pack_count(&p->pack) == 0)
-		return;
-	if (p->lost == NULL)
+	if (pack_count(&p->pack) > 0 && p->lost == NULL)
 		send_now(b, p, pack_frame(&p->pack), none);
 	take_room_back(b, p);
 }
@@ -133,10 +136,7 @@ out(struct broker *b, struct peer *p, struct span head, struct span body)
 	}
 	if (!pack_has_room(&p->pack, head.n))
 		flush_pack(b, p);
-	if (pack_count(&p->pack) == 0) {
-		list_push_back(&b->unsent, &p->unsent);
-		lend_room(b, p);
-	}
+	begin_pack(b, p);
 	pack_add(&p->pack, head);
 }
 
@@ -152,10 +152,7 @@ gather(struct broker *b, struct peer *p, const struct env *e)
 {
 	if (!pack_has_room(&p->pack, e->body.n + LIMIT_HEADER))
 		flush_pack(b, p);
-	if (pack_count(&p->pack) == 0) {
-		list_push_back(&b->unsent, &p->unsent);
-		lend_room(b, p);
-	}
+	begin_pack(b, p);
 	if (pack_encode(&p->pack, e) != ERR_OK)
 		b->drops[DROP_TOO_BIG]++;
 }

@@ -78,6 +78,8 @@ read_value(struct env *e, enum env_meta k, struct mp_r *r)
 	case 'B': env_set_s(e, k, mp_bin(r, env_meta_rules[k].max)); break;
 	default: env_set_s(e, k, mp_raw(r)); break;
 	}
+	if (env_meta_rules[k].kind == 'A' && e->m[k].s.n > env_meta_rules[k].max)
+		return false;
 	return !r->bad && (!env_meta_is_fixed(k) || e->m[k].s.n == env_meta_rules[k].max);
 }
 
@@ -87,7 +89,7 @@ static const char *const meta_why[ENV_M_COUNT] = {
 #define WHY_T "a bool"
 #define WHY_S "a str within its limit"
 #define WHY_B "a bin of its length"
-#define WHY_A "a msgpack value"
+#define WHY_A "a msgpack value within its limit"
 #define X(id, name, kind, max) [ENV_M_##id] = "meta key " #name ": expected " WHY_##kind,
     ENV_METAS(X)
 #undef X
@@ -276,11 +278,14 @@ put_value(const struct env *e, enum env_meta k, struct buf *out)
 		mp_put_u64(out, v->u);
 		return ERR_OK;
 	case 'T': mp_put_bool(out, v->u != 0); return ERR_OK;
-	case 'A': buf_put(out, v->s.p, v->s.n); return ERR_OK;
 	default: break;
 	}
 	if (v->s.n > env_meta_rules[k].max)
 		return ERR_TOO_BIG;
+	if (env_meta_rules[k].kind == 'A') {
+		buf_put(out, v->s.p, v->s.n);
+		return ERR_OK;
+	}
 	if (env_meta_is_fixed(k) && v->s.n != env_meta_rules[k].max)
 		return ERR_BAD_ENVELOPE;
 	if (env_meta_rules[k].kind == 'S') {

@@ -24,23 +24,23 @@ enum env_verb {
 };
 
 /* Meta keys this version knows.  U: unsigned integer; T: bool (0 or 1 in .u); S: str; B: bin;
- * A: any object, kept raw.  The limit is a value for U, bytes for S and B; dig, root and epoch are
+ * A: any object, kept raw.  The limit is a value for U, bytes for S, B and A; dig, root and epoch are
  * exactly that long, so that whoever has one may copy it. */
 #define ENV_METAS(X) \
 	X(KEY, key, S, LIMIT_KEY) X(DIG, dig, B, LIMIT_DIG) X(EXP, exp, U, INT64_MAX) \
 	X(SRC, src, S, LIMIT_SRC) X(CUR, cur, B, LIMIT_CUR) X(WAS, was, B, LIMIT_CUR) \
-	X(RETAIN, retain, T, 1) X(TRACE, trace, S, 128) X(ROOT, root, B, 16) X(AS, as, A, 0) \
+	X(RETAIN, retain, T, 1) X(TRACE, trace, S, 128) X(ROOT, root, B, 16) X(AS, as, A, LIMIT_AS) \
 	X(TTL, ttl, U, LIMIT_TTL_MS) X(AGAIN, again, T, 1) X(WINDOW, window, U, 1024) \
 	X(MORE, more, T, 1) X(N, n, U, INT64_MAX) X(GROUP, group, S, LIMIT_GROUP) \
-	X(FROM, from, A, 0) X(ACK_MS, ack_ms, U, 86400000) X(TRIES, tries, U, 1000) \
+	X(FROM, from, A, LIMIT_HEADER) X(ACK_MS, ack_ms, U, 86400000) X(TRIES, tries, U, 1000) \
 	X(SERVE, serve, T, 1) X(CREDIT, credit, U, 65536) X(BYTES, bytes, U, INT64_MAX) \
 	X(MANY, many, T, 1) X(SEQ, seq, U, INT64_MAX) X(TRY, try, U, INT64_MAX) \
-	X(LEFT, left, U, INT64_MAX) X(SEQS, seqs, A, 0) X(DELAY, delay, U, 86400000) \
+	X(LEFT, left, U, INT64_MAX) X(SEQS, seqs, A, LIMIT_HEADER) X(DELAY, delay, U, 86400000) \
 	X(REASON, reason, S, LIMIT_REASON) X(MS, ms, U, 86400000) X(PART, part, U, INT64_MAX) \
-	X(CODE, code, S, 32) X(RETRY, retry, S, 16) X(DETAIL, detail, A, 0) \
-	X(EPOCH, epoch, B, 16) X(SESSION, session, U, INT64_MAX) X(FEATURES, features, A, 0) \
+	X(CODE, code, S, 32) X(RETRY, retry, S, 16) X(DETAIL, detail, A, LIMIT_HEADER) \
+	X(EPOCH, epoch, B, 16) X(SESSION, session, U, INT64_MAX) X(FEATURES, features, A, LIMIT_HEADER) \
 	X(NEXT, next, U, INT64_MAX) X(GROUPS, groups, U, INT64_MAX) \
-	X(STATUS, status, U, 599) X(HEADERS, headers, A, 0) X(TYPE, type, S, 255)
+	X(STATUS, status, U, 599) X(HEADERS, headers, A, LIMIT_HEADER) X(TYPE, type, S, 255)
 
 enum env_meta {
 #define X(id, name, kind, max) ENV_M_##id,

@@ -137,7 +137,11 @@ value(struct cur *c, struct env *e, enum env_meta k)
 		c->odd |= u > max;
 		env_set_u(e, k, u);
 		return;
-	case 'A': env_set_s(e, k, raw(c)); return;
+	case 'A':
+		s = raw(c);
+		c->odd |= s.n > max;
+		env_set_s(e, k, s);
+		return;
 	default:
 		s = env_meta_rules[k].kind == 'S' ? text(c) : bin(c);
 		c->odd |= s.n > max || (env_meta_is_fixed(k) && s.n != max);

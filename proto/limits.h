@@ -17,6 +17,7 @@
 #define LIMIT_DIG 32u
 #define LIMIT_SRC 128u
 #define LIMIT_CUR 4096u
+#define LIMIT_AS 4096u		/* `as`: half a header, for a delivery has a header of its own */
 #define LIMIT_GROUP 64u
 #define LIMIT_REASON 512u
 #define LIMIT_DESC (256u << 10) /* description in the body of a SUB */

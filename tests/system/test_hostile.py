@@ -9,7 +9,7 @@ import pytest
 import zmq
 
 import taxiwire
-from bus import new_id
+from bus import BusError, new_id
 from conftest import SLOW, wait_for
 
 BOMBS = [b"\xdd\xff\xff\xff\xff", b"\x91" * 100000, b"\xdf\xff\xff\xff\xff" * 100, b"\xc6\xff\xff\xff\xff", b"\xdb\x7f\xff\xff\xff",
@@ -108,6 +108,27 @@ def test_oversize_frame(house):
     s.send(b"x" * (40 << 20))  # over ZMQ_MAXMSGSIZE: libzmq closes the connection
     assert bus.pub("t.x", 1).meta["seq"] == 1
     s.close()
+
+
+def test_an_envelope_that_no_delivery_could_carry(house):
+    """`as` goes into the header of the delivery, which has its own limit: what would not fit is refused, not stored."""
+    house.broker()
+    bus, worker = house.bus(), house.bus()
+    worker.sub("t.>", group="g", many=True)
+    for size in (8140, 4094):
+        frames = [taxiwire.encode("PUB", "t.x", new_id(), {"as": "a" * size}, b"\x01") for _ in range(4)]
+        bus.send_frame(taxiwire.encode("PACK", "", new_id(), {}, msgpack.packb(frames)))
+        for f in frames:
+            with pytest.raises(BusError) as e:
+                bus.finish(taxiwire.decode(f)[3])
+            assert e.value.code == "BAD_ENVELOPE" and "as" in e.value.detail["detail"]
+    for _ in range(4):
+        bus.pub("t.x", 1, **{"as": "a" * 4093})
+    for _ in range(4):
+        d = worker.recv()
+        assert d.head["as"] == "a" * 4093
+        worker.ack(d)
+    assert bus.req("sys.stats").body["drops"]["too_big"] == 0
 
 
 def test_garbage_before_zeromq(house):

@@ -337,6 +337,33 @@ a_frame(uint8_t *to)
 	return out.n;
 }
 
+/* Half a header at most: a delivery carries it in a header of its own. */
+static void
+test_as_limit(void)
+{
+	uint8_t as[LIMIT_AS + 1] = {0xda, (LIMIT_AS - 3) >> 8, (LIMIT_AS - 3) & 0xff};
+	uint8_t frame[LIMIT_HEADER];
+	struct env e, got;
+	size_t at;
+
+	memset(as + 3, 'a', sizeof as - 3);
+	env_init(&e, ENV_PUB, span_str("a.b"), id);
+	env_set_s(&e, ENV_M_AS, span_of(as, LIMIT_AS));
+	buf_reset(&out);
+	CHECK(env_encode(&e, &out) == ERR_OK);
+	CHECK(env_decode(&got, buf_span(&out), false, NULL) == ERR_OK);
+	CHECK(env_s(&got, ENV_M_AS).n == LIMIT_AS);
+	/* The same text, one byte longer. */
+	at = out.n - LIMIT_AS;
+	memcpy(frame, out.p, out.n);
+	frame[at + 2]++;
+	frame[out.n] = 'a';
+	CHECK(env_decode(&got, span_of(frame, out.n + 1), false, NULL) == ERR_BAD_ENVELOPE);
+	env_set_s(&e, ENV_M_AS, span_of(as, LIMIT_AS + 1));
+	buf_reset(&out);
+	CHECK(env_encode(&e, &out) == ERR_TOO_BIG);
+}
+
 static void
 test_both_ways_of_reading(void)
 {
@@ -371,6 +398,7 @@ main(void)
 	test_header_limit();
 	test_unscanned();
 	test_err();
+	test_as_limit();
 	test_both_ways_of_reading();
 	buf_fini(&out);
 	return check_done();
