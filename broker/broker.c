@@ -232,7 +232,8 @@ on_router(void *arg)
 
 	zmq_msg_init(&rid);
 	zmq_msg_init(&m);
-	for (int i = 0; i < DRAIN && receive(b, z, &rid, &m); i++)
+	b->work = 0;
+	for (int i = 0; i < DRAIN && b->work < BROKER_WORK && receive(b, z, &rid, &m); i++)
 		continue;
 	zmq_msg_close(&rid);
 	zmq_msg_close(&m);

@@ -29,7 +29,8 @@
 	X(PEER_SLOW, peer_slow) X(TAIL_CREDIT, tail_credit) X(STALE, stale) \
 	    X(STALE_ANSWER, stale_answer) X(LATE_ANSWER, late_answer)       \
 		X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory)     \
-		    X(DEAD_UNANNOUNCED, dead_unannounced) X(FEED_FULL, feed_full)
+		    X(DEAD_UNANNOUNCED, dead_unannounced) X(FEED_FULL, feed_full)   \
+			X(FEED_TOPICS, feed_topics)
 
 enum drop_reason {
 #define X(id, name) DROP_##id,
@@ -40,7 +41,9 @@ enum drop_reason {
 
 struct trace;
 
-enum { BROKER_ROOMS = 64 };
+/* What is read in one turn, in units of about a microsecond: one wake-up does so much and then
+ * answers; past the second figure a sys call is refused, since one PACK can hold thousands. */
+enum { BROKER_ROOMS = 64, BROKER_WORK = 8192, BROKER_WORK_MOST = 65536 };
 
 struct broker_conf {
 	const char *bind, *feed;        /* comma list; "" = none */
@@ -96,6 +99,7 @@ struct broker {
 	const struct env *reading;
 	struct span reading_frame;
 	unsigned unfed; /* submitted since the journal was fed */
+	size_t work;    /* of this turn so far */
 	bool submitted, turning, again_soon;
 	struct timer tick, route_timer, flush_timer, changed_timer, soon_timer;
 	int64_t ticked_ms;

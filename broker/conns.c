@@ -15,6 +15,7 @@ struct conns {
 	const char *what;
 	unsigned most, n;
 	uint64_t *open; /* by descriptor */
+	uint32_t *held; /* conns_charge, by descriptor */
 	size_t words;
 	struct log_limit refused_lines, full_lines;
 };
@@ -37,9 +38,11 @@ set_open(struct conns *c, int fd)
 	if (word >= c->words) {
 		c->open = xrealloc(c->open, (word + 64) * sizeof(*c->open));
 		memset(c->open + c->words, 0, (word + 64 - c->words) * sizeof(*c->open));
+		c->held = xrealloc(c->held, (word + 64) * 64 * sizeof(*c->held));
 		c->words = word + 64;
 	}
 	c->open[word] |= UINT64_C(1) << (unsigned)fd % 64;
+	c->held[fd] = 0;
 	c->n++;
 }
 
@@ -123,6 +126,7 @@ conns_free(struct conns *c)
 	(void)zmq_socket_monitor(zsock_resolve(c->sock), NULL, 0);
 	zsock_destroy(&c->monitor);
 	free(c->open);
+	free(c->held);
 	free(c);
 }
 
@@ -137,6 +141,25 @@ conns_cut(struct conns *c, int fd)
 {
 	if (c != NULL && is_open(c, fd))
 		cut(fd);
+}
+
+bool
+conns_charge(struct conns *c, int fd, int64_t n, uint32_t most)
+{
+	bool was;
+
+	if (c == NULL || !is_open(c, fd))
+		return true;
+	was = c->held[fd] > most;
+	if (n < 0) {
+		c->held[fd] -= c->held[fd] < -n ? c->held[fd] : (uint32_t)-n;
+	} else if (!was) {
+		c->held[fd] += (uint32_t)n;
+	}
+	if (was || c->held[fd] <= most)
+		return true;
+	cut(fd);
+	return false;
 }
 
 void

@@ -18,6 +18,8 @@ void conns_free(struct conns *c); /* before the socket; NULL is harmless */
 unsigned conns_open(const struct conns *c);
 /* Close one, if it is this socket's; all.  NULL is harmless. */
 void conns_cut(struct conns *c, int fd);
+/* A descriptor says n bytes more, or takes as many back: over `most` it is cut.  False: now. */
+bool conns_charge(struct conns *c, int fd, int64_t n, uint32_t most);
 void conns_cut_all(struct conns *c);
 
 #endif

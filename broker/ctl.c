@@ -9,6 +9,8 @@
 #include "proto/mp.h"
 #include "proto/topic.h"
 
+enum { CALL_WORK = 16 };
+
 /* ---- answers ---- */
 
 void
@@ -17,6 +19,7 @@ ctl_answer(struct broker *b, const struct ctl_call *c, const struct buf *body)
 	struct peer *p = registry_by_session(&b->reg, c->session);
 	struct env e;
 
+	b->work += body->n / 64;
 	if (p == NULL)
 		return;
 	if (body->failed) {
@@ -281,6 +284,11 @@ ctl_request(struct broker *b, struct peer *p, const struct env *e)
 		ctl_refuse(b, &c, ERR_NOT_FOUND, "the broker serves no such topic");
 		return;
 	}
+	if (b->work > BROKER_WORK_MOST) {
+		ctl_refuse(b, &c, ERR_BUSY, "too many calls at once");
+		return;
+	}
+	b->work += CALL_WORK + e->body.n / 64;
 	if (doc_parse(&d, e->body) != 0) {
 		ctl_refuse(b, &c, ERR_BAD_ENVELOPE, "body: expected one msgpack object");
 	} else if (d.root.type != MSGPACK_OBJECT_MAP && d.root.type != MSGPACK_OBJECT_NIL) {

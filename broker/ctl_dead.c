@@ -4,7 +4,7 @@
 #include "broker/ctl_impl.h"
 #include "proto/topic.h"
 
-enum { PAGE = 100, PAGE_MOST = 1000, LOOKS = 2000, ANSWER_ENOUGH = 1024 * 1024 };
+enum { PAGE = 100, PAGE_MOST = 1000, LOOKS = 2000, LOOKS_WORK = 2048, ANSWER_ENOUGH = 1024 * 1024 };
 
 struct list_call {
 	struct buf items;
@@ -80,6 +80,7 @@ ctl_dead_ls(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 		ctl_missing(b, c, "/topic", "expected a pattern");
 		return;
 	}
+	b->work += LOOKS_WORK;
 	buf_init(&l.items, CTL_BODY_MAX);
 	buf_init(&body, CTL_BODY_MAX);
 	if (journal_dead_each(b->journal, doc_str(o, "group"), after > 0 ? (uint64_t)after : 0,

@@ -5,7 +5,7 @@
 #include "broker/ctl_impl.h"
 #include "proto/topic.h"
 
-enum { PAGES = 32 }; /* of the journal, read for one call */
+enum { PAGE_WORK = 512, PAGES = 32 }; /* of the journal, read for one call */
 
 struct replay {
 	struct ctl_call call;
@@ -99,6 +99,7 @@ read_range(struct broker *b, struct replay *y)
 	for (int i = 0; i < PAGES && y->next <= y->to && !y->full; i++) {
 		uint64_t next = journal_read(b->journal, y->next, on_row, y);
 
+		b->work += PAGE_WORK;
 		if (next == 0)
 			return false;
 		if (!y->full && next > y->next)

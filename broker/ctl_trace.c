@@ -161,6 +161,10 @@ show_state(struct tracing *y, const struct journal_row *row, struct owed_group *
 	bool owes = group_owes(g->core, row->seq);
 	struct seen s = {y, row->seq, g->trace, false};
 
+	if (y->n == HOPS) {
+		y->more = true;
+		return;
+	}
 	if (!owes)
 		trace_each(y->b->trace, look_for_end, &s);
 	if (s.done)
@@ -365,6 +369,10 @@ show_noted(void *arg, const struct trace_hop *h)
 	if (memcmp(h->root, y->root, 16) != 0 &&
 	    (memcmp(h->root, none, 16) != 0 || !has_id(&y->ids, h->id)))
 		return;
+	if (y->n == HOPS) {
+		y->more = true;
+		return;
+	}
 	buf_init(&who, 256);
 	buf_init(&t.topic, LIMIT_TOPIC);
 	put_who(y->b, h->session, &who);

@@ -1,8 +1,28 @@
 #include "broker/feed.h"
 
+#include "base/log.h"
 #include "broker/conns.h"
 #include "broker/out.h"
 #include "proto/sock.h"
+
+/* What the topics of one reader may come to, each with what it costs to be there at all. */
+enum { TOPICS_MOST = 128 * 1024, TOPIC_COST = 32 };
+
+/* libzmq keeps every topic a reader asks for, byte by byte and without an end. */
+static void
+charge(struct broker *b, zmq_msg_t *m, bool more)
+{
+	static struct log_limit lim;
+	int64_t n = (int64_t)zmq_msg_size(m) + TOPIC_COST;
+
+	if (conns_charge(b->feed_conns, zmq_msg_get(m, ZMQ_SRCFD), more ? n : -n, TOPICS_MOST))
+		return;
+	b->drops[DROP_FEED_TOPICS]++;
+	if (log_allow(&lim, broker_now(b), 1)) {
+		log_warn("feed_topics", LOG_S("why", "a reader asked for too many topics"),
+		    LOG_U("limit", TOPICS_MOST), LOG_U("suppressed", lim.last));
+	}
+}
 
 /* XPUB tells of the first reader of a topic and of the last that left. */
 static void
@@ -22,8 +42,10 @@ on_feed(void *arg)
 		p = zmq_msg_data(&m);
 		if (zmq_msg_size(&m) > 0 && p[0] == 1) {
 			b->feed_readers++;
+			charge(b, &m, true);
 		} else if (zmq_msg_size(&m) > 0 && p[0] == 0 && b->feed_readers > 0) {
 			b->feed_readers--;
+			charge(b, &m, false);
 		}
 		zmq_msg_close(&m);
 	}

@@ -70,6 +70,8 @@ named(struct broker *b, const struct env *e)
 	return NULL;
 }
 
+enum { ACK_MOST = 65536 }; /* seqs in one ACK: as many as there can be credit for */
+
 void
 groups_ack(struct broker *b, struct peer *p, const struct env *e)
 {
@@ -81,10 +83,11 @@ groups_ack(struct broker *b, struct peer *p, const struct env *e)
 	if (g == NULL)
 		return;
 	/* More than a header holds come as the body. */
-	if (raw.p == NULL && mp_scan(e->body, 2, LIMIT_BODY_ELEMENTS) == e->body.n)
+	if (raw.p == NULL && mp_scan(e->body, 2, ACK_MOST + 1) == e->body.n)
 		raw = e->body;
 	mp_r_init(&r, raw);
 	n = mp_array(&r);
+	b->work += n / 16;
 	for (unsigned i = 0; i < n && !r.bad; i++) {
 		uint64_t seq = mp_u64(&r, INT64_MAX);
 

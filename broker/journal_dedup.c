@@ -208,6 +208,9 @@ int
 journal_dedup_turn(struct journal_dedup *d, int64_t now_ms, bool *turned)
 {
 	*turned = false;
+	/* The clock was set back: else nothing would leave until it is there again. */
+	if (now_ms < d->since_ms)
+		d->since_ms = now_ms;
 	if (now_ms - d->since_ms < JOURNAL_DEDUP_MS || d->draining)
 		return SQLITE_OK;
 	d->gen++;

@@ -1,5 +1,6 @@
 /* The bus. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include "broker/journal_tool.h"
 #include "proto/sock.h"
 
-enum { DESCRIPTORS = 65536, KEPT_BACK = 128, FEW_PEERS = 4096 };
+enum { DESCRIPTORS = 65536, KEPT_BACK = 128, FEW_PEERS = 4096, MAPPED = 2 << 20 };
 
 static struct broker_conf conf;
 static const char *journal_dir, *log_level;
@@ -209,6 +210,9 @@ main(int argc, char **argv)
 	check_endpoints(conf.feed, "feed");
 	if (sodium_init() < 0)
 		die(EXIT_AGAIN, "libsodium cannot start");
+	/* Frames larger than a PACK go back to the system when they are done with: glibc would keep
+	 * what the largest flood needed. */
+	(void)mallopt(M_MMAP_THRESHOLD, MAPPED);
 	sock_process_init();
 	share_descriptors();
 	return run();

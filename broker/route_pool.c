@@ -5,7 +5,10 @@
 
 #include "base/die.h"
 
-enum { CANDIDATES = 8 };
+enum {
+	CANDIDATES = 8,
+	SERVING = 65536 /* in the hands of one peer, of all patterns, ghosts included */
+};
 
 struct route_pool *
 /* NOLINTNEXTLINE(readability-function-size): uthash */
@@ -57,7 +60,7 @@ has_room(const struct route_member *m)
 bool
 route_pool_fits(const struct route_member *m, size_t bytes)
 {
-	return has_room(m) &&
+	return has_room(m) && m->peer->serving < SERVING &&
 	       (m->n == 0 || (bytes <= m->max_bytes && m->bytes <= m->max_bytes - bytes));
 }
 

@@ -293,6 +293,7 @@ verbs_handle(struct broker *b, struct peer *p, uint8_t *frame, size_t n, bool in
 	struct env e;
 	enum err code = env_decode(&e, span_of(frame, n), false, &why);
 
+	b->work += 1 + n / 4096;
 	/* An envelope whose body no reader could read is refused at the door. */
 	if (code == ERR_OK && e.verb == ENV_PUB && e.body.n > 0 &&
 	    mp_scan(e.body, LIMIT_NEST, LIMIT_BODY_ELEMENTS) != e.body.n) {

@@ -61,6 +61,7 @@ const struct help_topic help_topics[] = {
 	"  too_many_peers, too_many_connections   a limit, or ulimit -n\n\n"
 	"Of a receiver, or the broker itself:\n"
 	"  peer_slow             it did not read, and its bytes were at the limit\n"
+	"  feed_topics           a reader of the feed asked for over 128 KiB of topics\n"
 	"  feed_full             a reader of the feed was too slow, and sees a gap in n\n"
 	"  group_dropped         a paused group lost what retention took\n"
 	"  no_memory             memory was gone; what is stored is tried again\n"

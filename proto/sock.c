@@ -19,7 +19,7 @@
 
 /* Counts of messages, so only the last resort: what really bounds are credit and bytes pending. */
 #define HWM_ROUTER 20000
-#define HWM_ROUTER_IN 128 /* one may be 16 MiB, and libzmq reads ahead of us */
+#define HWM_ROUTER_IN 32 /* one may be 16 MiB, and libzmq reads ahead of us */
 #define HWM_FEED 10000
 #define HWM_FEED_IN 16  /* all that is there is taken at once, by libzmq */
 #define FEED_MAXMSG 512 /* what a reader sends: its handshake, and topics */
