@@ -15,7 +15,7 @@
 #undef LOG_DEBUG
 #undef LOG_INFO
 
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_NOTHING };
 
 enum log_kind { LOG_K_END, LOG_K_STR, LOG_K_SPAN, LOG_K_INT, LOG_K_UINT, LOG_K_ID, LOG_K_ERRNO };
 

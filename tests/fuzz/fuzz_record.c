@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/die.h"
+#include "base/log.h"
 #include "broker/journal_crc.h"
 #include "broker/journal_reader.h"
 #include "broker/rec.h"
@@ -211,6 +212,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned char *copy;
 
 	if (image == NULL) {
+		log_set_level(LOG_NOTHING);
 		journal_crc_init();
 		make_image();
 	}
