@@ -1,4 +1,4 @@
-// A program's place on the Taxiway bus: two files to copy (this and taxiway_link.mjs), on the packages zeromq and
+// A program's place on the Taxiway bus: three files to copy (this, taxiway_link.mjs, taxiway_cancel.mjs), on the packages zeromq and
 // @msgpack/msgpack, written from proto/PROTOCOL.md.
 //
 //	const bus = new Bus({ name: 'hello' });
@@ -9,6 +9,7 @@
 //
 // Times are milliseconds.  What is refused rejects with BusError: its code, and whether to try again.  The bus wants a PING
 // each second from this loop, so whoever hangs looks dead: what computes for seconds belongs into a worker_thread.
+import { Cancels } from './taxiway_cancel.mjs';
 import { BusError, Link, RETRY, encode, key, newId, pack } from './taxiway_link.mjs';
 
 export { BusError, newId };
@@ -16,7 +17,7 @@ export { BusError, newId };
 const PART = 256 << 10, BATCH = 1024, CREDIT = 64, TOKEN = '[A-Za-z0-9_-]+';
 
 /** A delivery: of a group to be finished by ack, nak or reject, a request by reply or fail, a tail's by nothing.  `head` is
- * the bus's part of it.  `signal` aborts when its requester left or the session is over. */
+ * the bus's part of it.  `signal` aborts when its requester left or the session is over, or when the event was cancelled. */
 export class Message {
 	#sub; #generation; #abort = new AbortController(); #room; #waiting = []; #parts = 0;
 	finished = false;
@@ -77,8 +78,8 @@ export class Message {
 		for (const go of this.#waiting.splice(0)) go();
 	}
 
-	_cancel() {
-		this.#abort.abort(new BusError('GONE', 'the requester has left'));
+	_cancel(why = new BusError('GONE', 'the requester has left')) {
+		this.#abort.abort(why);
 		this._more(0);
 	}
 }
@@ -109,6 +110,15 @@ export class Subscription {
 		while (!this.#queue.length && !this.closed && !this.#error) await new Promise((news) => { this.#news = news; });
 		if (this.#error) throw this.#error;
 		const m = this.#queue.shift() ?? null;
+		if (m?.asked instanceof Promise) { // in order: behind it the others wait too
+			this.#queue.unshift(m);
+			await m.asked;
+			return this.next();
+		}
+		if (m?.asked && (m.asked.was || m.signal.aborted)) {
+			this.cancels.tell(m);
+			return this.next();
+		}
 		if (m && !m.group && !m.isRequest && ++this.#taken * 2 >= this.meta.credit) { // a tail gives credit back as it is read
 			this.bus._send(encode('MORE', '', this.id, { n: this.#taken }));
 			this.#taken = 0;
@@ -135,7 +145,10 @@ export class Subscription {
 		if (m.bad && m.isRequest) m.fail('BAD_ENVELOPE', m.bad.message);
 		else if (m.bad) m.reject(`unreadable: ${m.bad.message}`.slice(0, 100));
 		else if (this.#refused.has(m.key)) m.nak({ reason: 'one before it of its key went back' });
-		else this.#queue.push(m);
+		else {
+			this.cancels?.ask(m);
+			this.#queue.push(m);
+		}
 		this.#news();
 	}
 
@@ -156,7 +169,7 @@ export class Subscription {
 }
 
 export class Bus extends Link {
-	subs = new Set(); generation = 0; _requests = new Map(); #name;
+	subs = new Set(); generation = 0; _requests = new Map(); #name; #cancels = null;
 
 	/** bus: endpoint (default $TAXI_BUS); key: file of our keys (taxi keys new); brokerKey: its public key or a file. */
 	constructor(options = {}) {
@@ -209,9 +222,11 @@ export class Bus extends Link {
 	/** A live tail, what is retained first; from: "all" or {seq} replays what is on disk. */
 	subscribe(pattern, { credit = CREDIT, ...meta } = {}) { return this.#sub(pattern, { credit, ...meta }); }
 
-	/** Share a durable group.  ack: ms for a message; tries; from: "all", {seq} or {time: unix ms}. */
-	work(pattern, group, { credit = CREDIT, ack, ...meta } = {}) {
-		return this.#sub(pattern, { group, credit, ack_ms: ack, ...meta });
+	/** Share a durable group.  ack: ms for a message; tries; from: "all", {seq} or {time: unix ms}; cancels: one whose cancel.<id>
+	 * was published is taken back: its `signal` aborts, or it never comes. */
+	work(pattern, group, { credit = CREDIT, ack, cancels, ...meta } = {}) {
+		if (cancels) this.#cancels ??= new Cancels(this);
+		return this.#sub(pattern, { group, credit, ack_ms: ack, ...meta }, undefined, cancels ? this.#cancels : null);
 	}
 
 	serve(pattern, { credit = CREDIT, desc, ...meta } = {}) { return this.#sub(pattern, { serve: true, credit, ...meta }, desc); }
@@ -234,8 +249,8 @@ export class Bus extends Link {
 		for (const s of this.subs) s._end();
 	}
 
-	#sub(pattern, meta, desc = { name: this.#name, pid: process.pid }) {
-		const s = new Subscription(this, pattern, { ...meta, many: true }, pack(desc));
+	#sub(pattern, meta, desc = { name: this.#name, pid: process.pid }, cancels = null) {
+		const s = Object.assign(new Subscription(this, pattern, { ...meta, many: true }, pack(desc)), { cancels });
 		this.subs.add(s);
 		if (this.up) this.#ask(s);
 		return s;

@@ -1,4 +1,4 @@
-"""A program's place on the Taxiway bus: two files to copy (this and taxiway_link.py), on pyzmq and msgpack, written from proto/PROTOCOL.md.
+"""A program's place on the Taxiway bus: files to copy (this, taxiway_link.py; taxiway_cancel.py for cancels), on pyzmq and msgpack.
 
     async with taxiway.Bus(name="hello") as bus:
         await bus.publish("lab.hello", {"n": 1})                            # the broker's disk has it
@@ -13,6 +13,7 @@ worker.  Times are seconds.  What is refused is raised as BusError, with its cod
 """
 import asyncio
 import collections
+import importlib
 import os
 import re
 import time
@@ -21,8 +22,7 @@ import msgpack
 
 from taxiway_link import RETRY, Answer, BusError, Link, decode, encode, new_id, pack
 
-TOKEN = r"[A-Za-z0-9_-]+"
-PART, BATCH, CREDIT = 256 << 10, 1024, 64
+TOKEN, PART, BATCH, CREDIT = r"[A-Za-z0-9_-]+", 256 << 10, 1024, 64
 
 
 class Message(Answer):
@@ -193,8 +193,7 @@ class Bus(Link):
             raise BusError("TOO_BIG", f"a batch is at most {BATCH}")
         return self._call("BATCH", "", meta, raw, id, timeout)
 
-    def request(self, topic, body=None, *, ttl=5.0, id=None, because=None, on_part=None, **meta):
-        """again=True: may be run twice."""
+    def request(self, topic, body=None, *, ttl=5.0, id=None, because=None, on_part=None, **meta):  # again=True: may be run twice
         return self._call("REQ", topic, {"root": because and because.root, **meta}, pack(body), id, ttl, on_part)
 
     async def stream(self, topic, body=None, *, window=8, **kw):
@@ -215,9 +214,11 @@ class Bus(Link):
         """A live tail, what is retained first; from_="all" or {"seq": n} replays what is on disk."""
         return self._sub(pattern, {"credit": credit, **meta})
 
-    def work(self, pattern, group, credit=CREDIT, ack=None, **meta):
-        """Share a durable group: `ack` seconds for a message, `tries`, from_="all", {"seq": n} or {"time": unix ms}."""
-        return self._sub(pattern, {"group": group, "credit": credit, "ack_ms": ack and int(ack * 1000), **meta})
+    def work(self, pattern, group, credit=CREDIT, ack=None, cancels=False, **meta):
+        """Share a durable group: `ack` seconds for a message, `tries`, from_="all", {"seq": n} or {"time": unix ms}.
+        cancels: one whose cancel.<id> was published is taken back: `cancelled` is set, or it never comes (taxiway_cancel.py)."""
+        kind = importlib.import_module("taxiway_cancel").Work if cancels else Subscription
+        return self._sub(pattern, {"group": group, "credit": credit, "ack_ms": ack and int(ack * 1000), **meta}, kind=kind)
 
     def serve(self, pattern, credit=CREDIT, desc=None, **meta):
         return self._sub(pattern, {"serve": True, "credit": credit, **meta}, desc)
@@ -233,10 +234,10 @@ class Bus(Link):
         return not busy
 
     # --- the session -------------------------------------------------------------------------------------------------
-    def _sub(self, pattern, meta, desc=None):
+    def _sub(self, pattern, meta, desc=None, kind=Subscription):
         if "from_" in meta:
             meta["from"] = meta.pop("from_")
-        s = Subscription(self, pattern, {**meta, "many": True}, pack(desc or {"name": self.name, "pid": os.getpid()}))
+        s = kind(self, pattern, {**meta, "many": True}, pack(desc or {"name": self.name, "pid": os.getpid()}))
         self.subs.add(s)
         if self.up:
             self._ask(s)
@@ -281,7 +282,7 @@ class Bus(Link):
             s.refused, s.taken = {}, 0
 
     def on_up(self):
-        for s in self.subs:
+        for s in sorted(self.subs, key=lambda s: s.group is not None):  # tails first, that of cancels too
             self._ask(s)
 
     def on_pong(self, id):

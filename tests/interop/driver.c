@@ -448,9 +448,10 @@ on_cancel(void *arg, struct taxi_msg *m)
 	int64_t h = handle_of(m);
 
 	(void)arg;
+	if (!taxi_msg_is_void(m))
+		printf("{\"cancel\":%lld}\n", (long long)h);
 	if (!taxi_msg_is_request(m))
 		return;
-	printf("{\"cancel\":%lld}\n", (long long)h);
 	send_parts(&hands[h % MAX], true);
 }
 
@@ -496,6 +497,7 @@ do_sub(const struct cmd *c)
 				    .from_seq = (uint64_t)taxi_body_int(from_map, from_n, "seq", 0),
 				    .from_time = taxi_body_int(from_map, from_n, "time", 0),
 				    .serve = taxi_body_bool(c->p, c->size, "serve", false),
+				    .cancels = taxi_body_bool(c->p, c->size, "cancels", false),
 				    .credit = (unsigned)number(c, "credit", 0),
 				    .tries = number(c, "tries", 0),
 				    .ack_ms = millis(c, "ack", 0),

@@ -19,7 +19,7 @@ async function pump(name, sub) {
 		msgs.set(h, m);
 		say({ msg: h, sub: name, topic: m.topic, body: m.body, id: hex(m.id), seq: m.seq, key: m.key, request: m.isRequest,
 			again: m.head.again ?? false, retained: m.head.retain ?? false, try: m.attempt });
-		if (m.isRequest) m.signal.addEventListener('abort', () => say({ cancel: h }));
+		m.signal.addEventListener('abort', () => say({ cancel: h }));
 	}
 }
 
@@ -59,7 +59,7 @@ const verbs = {
 	more(c) { const g = gates.get(c.of); g.free += c.count; g.open(); },
 	cancel(c) { aborts.get(c.of).abort(); },
 	async sub(c) {
-		const o = pick(c, 'credit', 'tries', 'from');
+		const o = pick(c, 'credit', 'tries', 'from', 'cancels');
 		const s = c.group ? bus.work(c.pattern, c.group, { ...o, ack: c.ack && c.ack * 1000 })
 			: c.serve ? bus.serve(c.pattern, o) : bus.subscribe(c.pattern, o);
 		await s.ready;

@@ -30,7 +30,7 @@ async def pump(name, sub):
         msgs[h] = m
         say(msg=h, sub=name, topic=m.topic, body=m.body, id=m.id.hex(), seq=m.seq, key=m.key, request=m.is_request,
             again=m.head.get("again", False), retained=m.head.get("retain", False), **{"try": m.attempt})
-        if m.is_request:
+        if m.is_request or hasattr(m, "gone"):
             asyncio.ensure_future(m.cancelled.wait()).add_done_callback(lambda f, h=h: f.cancelled() or say(cancel=h))
 
 
@@ -76,7 +76,10 @@ async def do(bus, c):
             kw["ack_ms"] = int(c["ack"] * 1000)
         if "from" in c:
             kw["from"] = c["from"]
-        subs[c["name"]] = s = bus._sub(c["pattern"], {"credit": 64, **kw})
+        if c.get("cancels"):
+            subs[c["name"]] = s = bus.work(c["pattern"], cancels=True, **kw)
+        else:
+            subs[c["name"]] = s = bus._sub(c["pattern"], {"credit": 64, **kw})
         await s.ready
         asyncio.create_task(pump(c["name"], s))
     elif what == "unsub":

@@ -4,6 +4,7 @@ What is said on the other side, and what is looked at, is bus.py's: an implement
 """
 import os
 import time
+import uuid
 
 import msgpack
 import pytest
@@ -224,6 +225,46 @@ def test_order_by_key(rig, t):
             d.msgs.remove(m)
             d.call("ack", m=m["msg"])
         d.call("unsub", name="w")
+
+
+def test_cancels(rig, t):
+    """One in hand is told; one that was cancelled before it came is acked with a status; others are handed over."""
+    rig.eye.sub("status.*", credit=100)
+    rig.b.sub("w", f"{t}.*", group=f"g-{t}", cancels=True, credit=1)
+
+    def cancel(id, body="stop"):
+        rig.eye.pub(f"cancel.{uuid.UUID(bytes=id)}", body, retain=True)
+    ids = [new_id() for _ in range(4)]
+    for i, id in enumerate(ids):
+        rig.eye.pub(f"{t}.x", i, id=id)
+    m = rig.b.msg("w")
+    assert m["body"] == 0
+    cancel(ids[1])
+    cancel(ids[3], None)  # a marker that is taken away is no cancel
+    cancel(ids[0])
+    rig.b.until(lambda: m["msg"] in rig.b.cancelled, "the cancel of what is in hand")
+    rig.b.call("ack", m=m["msg"])
+    for want in (2, 3):
+        m = rig.b.msg("w")
+        assert m["body"] == want and m["msg"] not in rig.b.cancelled
+        rig.b.call("ack", m=m["msg"])
+    said = rig.eye.recv(where=lambda d: d.topic == f"status.{uuid.UUID(bytes=ids[1])}")
+    assert said.body == {"uuid": str(uuid.UUID(bytes=ids[1])), "status": "cancelled", "by": f"g-{t}", "at": said.body["at"]}
+    assert said.meta["key"] == str(uuid.UUID(bytes=ids[1]))
+    last = new_id()  # nobody of ours has seen this cancel come
+    rig.b.call("unsub", name="w")
+    cancel(last)
+    d = Driver(rig.lang, rig.broker.endpoint)
+    d.sub("w", f"{t}.*", group=f"g-{t}", cancels=True)
+    rig.eye.pub(f"{t}.x", "late", id=last)
+    rig.eye.pub(f"{t}.x", "next")
+    m = d.msg("w")
+    assert m["body"] == "next"
+    d.call("ack", m=m["msg"])
+    rig.settled(f"g-{t}", acked=6, dead=0, owed=0)
+    d.close()
+    rig.eye.call("UNSUB", "status.*")
+    rig.eye.subs.clear()
 
 
 def test_from_the_past(rig, t):
