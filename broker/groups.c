@@ -171,6 +171,7 @@ answer_next(struct broker *b, struct peer *p, const uint8_t id[16], const struct
 
 	env_init(&e, ENV_OK, span_str(""), id);
 	env_set_u(&e, ENV_M_NEXT, group_floor(g->core, b->head) + 1);
+	env_set_u(&e, ENV_M_ACK_MS, (uint64_t)g->set.ack_ms);
 	out_env(b, p, &e);
 }
 

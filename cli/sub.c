@@ -137,6 +137,7 @@ finish(struct tail *t, struct worker_msg *m)
 		worker_drop(m);
 	} else if (opt.count > 0 && t->seen > opt.count - t->credit && t->nheld < HELD) {
 		t->held[t->nheld++] = m;
+		worker_extend(m, DEFAULT_ACK_MS); /* the group's may end before on_extend */
 	} else {
 		worker_ack(m);
 	}

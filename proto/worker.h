@@ -30,19 +30,19 @@ typedef void worker_more_fn(void *arg, struct worker_msg *m);
 
 struct worker_sub_spec {
 	const char *pattern;
-	const char *group;   /* durable group; NULL: ephemeral, or requests when serve */
-	bool serve;          /* requests */
-	bool cancels;        /* of a group: an event whose cancel.<id> was published is taken back.  In
-				hand: `cancel` is called, and it is still to be finished.  Later: it
-				is acked, with status.<id> "cancelled", and not handed over. */
-	const char *from;    /* "new" (default) or "all"; counts when the group is created */
-	int64_t from_seq;    /* > 0: instead of `from` */
+	const char *group; /* durable group; NULL: ephemeral, or requests when serve */
+	bool serve;        /* requests */
+	bool cancels;     /* of a group: an event whose cancel.<id> was published is taken back.  In
+			     hand: `cancel` is called, and it is still to be finished.  Later: it
+			     is acked, with status.<id> "cancelled", and not handed over. */
+	const char *from; /* "new" (default) or "all"; counts when the group is created */
+	int64_t from_seq; /* > 0: instead of `from` */
 	int64_t from_time_ms; /* > 0: instead of both: what was stored from then on (unix ms) */
-	int64_t ack_ms;      /* 0: DEFAULT_ACK_MS */
-	int64_t tries;       /* 0: what the broker's policies say, else DEFAULT_TRIES */
-	unsigned credit;     /* 0: DEFAULT_CREDIT */
-	size_t credit_bytes; /* 0: DEFAULT_CREDIT_BYTES */
-	struct span desc;    /* description, a msgpack map; {NULL,0}: the worker's default */
+	int64_t ack_ms;       /* 0: what the broker's policies say, else DEFAULT_ACK_MS */
+	int64_t tries;        /* 0: what the broker's policies say, else DEFAULT_TRIES */
+	unsigned credit;      /* 0: DEFAULT_CREDIT */
+	size_t credit_bytes;  /* 0: DEFAULT_CREDIT_BYTES */
+	struct span desc;     /* description, a msgpack map; {NULL,0}: the worker's default */
 	worker_msg_fn *msg;
 	worker_cancel_fn *cancel; /* may be NULL */
 	worker_more_fn *more;     /* may be NULL */
@@ -64,6 +64,8 @@ struct worker_sub *worker_sub(struct worker *w, const struct worker_sub_spec *s)
 void worker_unsub(struct worker_sub *s);
 /* Subscribed in the present session? */
 bool worker_sub_is_live(const struct worker_sub *s);
+/* Of a group: how long a delivery may be in hand, as the last answer to its SUB says. */
+int64_t worker_sub_ack_ms(const struct worker_sub *s);
 /* Every subscription is live. */
 bool worker_is_live(const struct worker *w);
 /* fn runs whenever a subscription became live or ceased to be. */
@@ -74,8 +76,8 @@ void worker_ack(struct worker_msg *m);
 void worker_nak(struct worker_msg *m, int64_t delay_ms,
     const char *reason);                                      /* delay < 0: the broker's backoff */
 void worker_reject(struct worker_msg *m, const char *reason); /* to the dead letters */
-void worker_extend(struct worker_msg *m, int64_t ms);         /* does not finish */
-void worker_drop(struct worker_msg *m);                       /* ephemeral: nothing to say */
+void worker_extend(struct worker_msg *m, int64_t ms); /* does not finish; ms <= 0: the group's */
+void worker_drop(struct worker_msg *m);               /* ephemeral: nothing to say */
 
 /* Answer a request.  `rep` has verb ENV_REP with body and own meta (status, headers, type); id and
  * topic are filled in.  Too big a body is answered TOO_BIG.  worker_part sends a REP with `more`

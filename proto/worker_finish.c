@@ -144,7 +144,9 @@ worker_extend(struct worker_msg *m, int64_t ms)
 	env_set_s(&e, ENV_M_GROUP, env_s(&m->head, ENV_M_GROUP));
 	env_set_u(&e, ENV_M_SEQ, env_u(&m->head, ENV_M_SEQ, 0));
 	env_set_u(&e, ENV_M_TRY, env_u(&m->head, ENV_M_TRY, 0));
-	env_set_u(&e, ENV_M_MS, (uint64_t)(ms > 0 ? ms : 0));
+	if (ms <= 0)
+		ms = m->sub->ack_ms;
+	env_set_u(&e, ENV_M_MS, (uint64_t)ms);
 	m->deadline_ms = loop_now(d->w->loop) + ms;
 	worker_out_env(d->w, &e);
 }

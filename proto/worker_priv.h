@@ -22,7 +22,9 @@ struct worker_sub {
 	struct list node;
 	char *pattern, *group, *from;
 	bool serve, cancels;
-	int64_t from_seq, from_time_ms, ack_ms, tries;
+	int64_t from_seq, from_time_ms, tries;
+	int64_t asked_ack_ms; /* 0: the callee gave none */
+	int64_t ack_ms;       /* the group's, as far as we know */
 	unsigned credit;
 	size_t credit_bytes;
 	uint8_t *desc;

@@ -65,6 +65,7 @@ on_answer(void *arg, const struct env *e)
 	if (e->verb != ENV_ERR) {
 		s->live = true;
 		memcpy(s->sub_id, e->id, 16);
+		s->ack_ms = (int64_t)env_u(e, ENV_M_ACK_MS, (uint64_t)s->ack_ms);
 		log_info("subscribed", LOG_S("pattern", s->pattern), LOG_S("group", s->group),
 		    LOG_U("next", env_u(e, ENV_M_NEXT, 0)));
 		changed(s->w);
@@ -100,7 +101,8 @@ fill(const struct worker_sub *s, struct env *e, struct buf *from)
 	env_init(e, ENV_SUB, span_str(s->pattern), NULL);
 	if (s->group) {
 		env_set_s(e, ENV_M_GROUP, span_str(s->group));
-		env_set_u(e, ENV_M_ACK_MS, (uint64_t)s->ack_ms);
+		if (s->asked_ack_ms > 0)
+			env_set_u(e, ENV_M_ACK_MS, (uint64_t)s->asked_ack_ms);
 		if (s->tries > 0)
 			env_set_u(e, ENV_M_TRIES, (uint64_t)s->tries);
 	}
@@ -159,6 +161,7 @@ worker_sub(struct worker *w, const struct worker_sub_spec *spec)
 	s->serve = spec->serve;
 	s->from_seq = spec->from_seq;
 	s->from_time_ms = spec->from_time_ms;
+	s->asked_ack_ms = spec->ack_ms > 0 ? spec->ack_ms : 0;
 	s->ack_ms = spec->ack_ms > 0 ? spec->ack_ms : DEFAULT_ACK_MS;
 	s->tries = spec->tries;
 	s->credit = spec->credit > 0 ? spec->credit : DEFAULT_CREDIT;
@@ -232,6 +235,12 @@ bool
 worker_sub_is_live(const struct worker_sub *s)
 {
 	return s->live;
+}
+
+int64_t
+worker_sub_ack_ms(const struct worker_sub *s)
+{
+	return s->ack_ms;
 }
 
 bool

@@ -204,7 +204,8 @@ struct taxi_sub_options {
 	const char *from;     /* "new" or "all"; of a group when it is created */
 	uint64_t from_seq;    /* > 0: instead of `from` */
 	int64_t from_time;    /* > 0: instead of both: what was stored from then on (unix ms) */
-	int64_t ack_ms;       /* for one delivery, until it goes to another; 0: 30,000 */
+	int64_t ack_ms;       /* for one delivery, until it goes to another; 0: the policies', else
+			       * 30,000 */
 	int64_t tries;        /* until it is a dead letter; 0: 8 */
 	unsigned credit;      /* deliveries in hand; 0: 64 */
 	size_t credit_bytes;  /* 0: 8 MiB */

@@ -227,6 +227,16 @@ def test_order_by_key(rig, t):
         d.call("unsub", name="w")
 
 
+def test_ack_of_the_policies(rig, t):
+    """Who does not say how long it may work gets what the policies say."""
+    rig.eye.req("sys.policies.set", {"pattern": f"{t}.*", "ackMs": 700, "tries": 3})
+    rig.b.sub("w", f"{t}.*", group=f"g-{t}")
+    g = rig.group(f"g-{t}")
+    assert (g["ackMs"], g["tries"]) == (700, 3)
+    rig.b.call("unsub", name="w")
+    rig.eye.req("sys.policies.delete", {"pattern": f"{t}.*"})
+
+
 def test_cancels(rig, t):
     """One in hand is told; one that was cancelled before it came is acked with a status; others are handed over."""
     rig.eye.sub("status.*", credit=100)

@@ -351,7 +351,7 @@ def test_a_group_starts_from_the_policies_of_its_pattern(bus, house):
         {"pattern": "t.>", "tries": 3, "maxOwed": 50}, {"pattern": ">", "tries": 1, "idleMs": 99000}]
     w = house.bus()
     for pattern, name, meta in (("t.x", "a", {}), ("t.y", "b", {"tries": 9}), ("u.*", "c", {})):
-        w.sub(pattern, group=name, **meta)
+        assert w.sub(pattern, group=name, **meta).meta["ack_ms"] == (700 if name == "a" else 30000)
     want = {"a": (2, 700, 10, 20, 99000, 50, "busy"), "b": (9, 30000, 250, 300000, 99000, 50, "pause"),
             "c": (1, 30000, 250, 300000, 99000, 0, "pause")}
     for name, values in want.items():

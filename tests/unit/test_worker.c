@@ -46,6 +46,56 @@ test_subscribes(void)
 }
 
 static void
+answer_with_ack_ms(struct fake *f, const struct env *e)
+{
+	struct env ok;
+
+	if (e->verb != ENV_SUB) {
+		on_heard(f, e);
+		return;
+	}
+	keep(e);
+	env_init(&ok, ENV_OK, span_str(""), e->id);
+	env_set_u(&ok, ENV_M_ACK_MS, 777);
+	fake_send_env(f, &ok);
+}
+
+/* Who says nothing of it gets the group's, and is told. */
+static void
+test_ack_ms_is_the_groups(void)
+{
+	struct worker_sub *s = worker_sub(
+	    worker, &(struct worker_sub_spec){.pattern = "p.>", .group = "p", .msg = on_msg});
+	struct buf inner;
+	struct env e, head;
+
+	broker.on = answer_with_ack_ms;
+	CHECK(worker_sub_ack_ms(s) == DEFAULT_ACK_MS);
+	CHECK(run_until(loop, all_live));
+	broker.on = on_heard;
+	CHECK(!env_has(&last[ENV_SUB].e, ENV_M_ACK_MS));
+	CHECK(worker_sub_ack_ms(s) == 777 && worker_sub_ack_ms(group_sub) == 1234);
+	buf_init(&inner, LIMIT_FRAME);
+	env_init(&e, ENV_PUB, span_str("p.one"), inner_id);
+	CHECK(env_encode(&e, &inner) == ERR_OK);
+	env_init(&head, ENV_MSG, span_str("p.one"), inner_id);
+	env_set_s(&head, ENV_M_GROUP, span_str("p"));
+	env_set_u(&head, ENV_M_SEQ, 1);
+	nhand = 0;
+	fake_deliver(&broker, &head, buf_span(&inner));
+	CHECK(holds(1));
+	CHECK(hand[0]->deadline_ms - loop_now(loop) <= 777);
+	worker_extend(hand[0], 0);
+	CHECK(hears(ENV_EXTEND, 1));
+	CHECK(env_u(&last[ENV_EXTEND].e, ENV_M_MS, 0) == 777);
+	worker_drop(hand[0]);
+	worker_unsub(s);
+	CHECK(hears(ENV_UNSUB, 1));
+	last[ENV_EXTEND].n = last[ENV_UNSUB].n = 0;
+	buf_fini(&inner);
+}
+
+static void
 test_acks_travel_together(void)
 {
 	nhand = 0;
@@ -229,6 +279,7 @@ main(void)
 {
 	rig_open("worker");
 	test_subscribes();
+	test_ack_ms_is_the_groups();
 	test_acks_travel_together();
 	test_nak_reject_extend();
 	test_requests();
