@@ -224,8 +224,9 @@ static bool
 may_keep(const struct acl_entry *e, const struct sub *s)
 {
 	enum acl_verb verb = s->kind == SUB_SERVE ? ACL_SERVE : ACL_SUBSCRIBE;
+	struct span pattern = s->group != NULL ? span_str(s->group->set.pattern) : s->pattern;
 
-	return acl_allows(e, verb, s->pattern) &&
+	return acl_allows(e, verb, pattern) &&
 	       (s->group == NULL || acl_allows_group(e, span_str(s->group->name))) &&
 	       (s->desc == NULL || auth_desc_fault(e, s->desc->body) == NULL);
 }

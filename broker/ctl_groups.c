@@ -194,7 +194,8 @@ ctl_groups_set(struct broker *b, const struct ctl_call *c, const msgpack_object 
 
 	if (g == NULL)
 		return;
-	s = g->set;
+	s = g->asked; /* what an earlier call has set is not undone, though it is not committed yet
+		       */
 	faults_init(&f);
 	take_settings(&s, o, &f);
 	if (f.n > 0) {

@@ -34,7 +34,8 @@ put_entry(struct buf *out, const struct sub *s, const struct owed_group *g, cons
 	    [SUB_SERVE] = "serve", [SUB_GROUP] = "group", [SUB_TAIL] = "ephemeral"};
 
 	mp_put_map(out, g ? 7 : 6);
-	ctl_put_span(out, "pattern", s ? s->pattern : span_str(g ? g->set.pattern : ""));
+	/* That of a group may have been changed since. */
+	ctl_put_span(out, "pattern", g ? span_str(g->set.pattern) : s->pattern);
 	ctl_put_str(out, "kind", kinds[s ? s->kind : SUB_GROUP]);
 	if (g != NULL)
 		ctl_put_str(out, "group", g->name);

@@ -58,7 +58,7 @@ group_add(struct broker *b, const char *name, const struct group_settings *set)
 	struct owed_group *g = xcalloc(1, sizeof(*g));
 
 	g->b = b;
-	g->set = *set;
+	g->set = g->asked = *set;
 	g->match.kind = MATCH_GROUP;
 	memcpy(g->name, name, strlen(name));
 	list_init(&g->joins);
@@ -178,7 +178,7 @@ answer_next(struct broker *b, struct peer *p, const uint8_t id[16], const struct
 static void
 resume_idle(struct owed_group *g)
 {
-	struct group_settings set = g->set;
+	struct group_settings set = g->asked;
 
 	if (g->set.paused != GROUP_PAUSED_IDLE)
 		return;
@@ -206,6 +206,8 @@ take_in(struct owed_group *g, struct peer *p, const struct join *j)
 	/* While its group was committed, it may have lost what it was allowed. */
 	const char *why = auth_refuses(b, p, ACL_SUBSCRIBE, span_str(g->set.pattern));
 
+	if (why == NULL)
+		why = auth_refuses(b, p, ACL_GROUPS, span_str(g->name));
 	if (why != NULL) {
 		out_err(b, p, j->id, ERR_DENIED, why);
 		return;

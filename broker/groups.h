@@ -38,11 +38,13 @@ struct owed_group {
 	struct match_entry match;
 	char name[LIMIT_GROUP + 1];
 	struct group_settings set;
-	struct group *core;  /* NULL while it is being created */
-	struct list joins;   /* SUBs that wait for the creation */
-	struct list busy;    /* groups->busy: has something to do at the end of this turn */
-	struct list unsaved; /* groups->unsaved: its state is to be written */
-	struct timer timer;  /* group_next */
+	struct group_settings asked; /* `set` once all that was submitted is committed */
+	unsigned setting;            /* changes under way */
+	struct group *core;          /* NULL while it is being created */
+	struct list joins;           /* SUBs that wait for the creation */
+	struct list busy;            /* groups->busy: has something to do at the end of this turn */
+	struct list unsaved;         /* groups->unsaved: its state is to be written */
+	struct timer timer;          /* group_next */
 	bool deleting, saving;
 	bool sealed;    /* the state last submitted says that nobody has anything in hand */
 	bool unsealing; /* until another one is on disk nothing is handed out */

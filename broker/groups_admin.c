@@ -5,7 +5,8 @@
 
 #include "base/die.h"
 #include "base/log.h"
-#include "proto/topic.h"
+#include "broker/auth.h"
+#include "broker/peers.h"
 
 #define IDLE_WARN_MS (3600 * 1000)
 
@@ -40,17 +41,33 @@ change_end(struct broker *b, struct change *c, struct owed_group *g)
 	broker_changed(b, true, true);
 }
 
+/* It has another pattern now: who may not subscribe to that does not get what matches it. */
+static void
+expel(struct owed_group *g)
+{
+	struct broker *b = g->b;
+
+	for (struct peer *p = b->reg.by_rid; p != NULL; p = p->hh.next) {
+		if (groups_sub_of(p, g) != NULL &&
+		    auth_refuses(b, p, ACL_SUBSCRIBE, span_str(g->set.pattern)) != NULL)
+			peers_lost(b, p, "its group has a pattern it may not have");
+	}
+}
+
 static void
 apply(struct owed_group *g, const struct group_settings *set)
 {
 	struct broker *b = g->b;
+	bool moved = strcmp(g->set.pattern, set->pattern) != 0;
 	struct group_conf conf;
 
-	if (strcmp(g->set.pattern, set->pattern) != 0) {
+	if (moved) {
 		match_del(b->match, &g->match);
 		match_add(b->match, span_str(set->pattern), &g->match);
 	}
 	g->set = *set;
+	if (moved)
+		expel(g);
 	b->groups.may_refuse |= set->refuses;
 	conf = groups_settings_conf(g);
 	group_configure(g->core, &conf);
@@ -69,6 +86,8 @@ on_set(struct broker *b, struct job *j)
 	} else if (j->op.err == ERR_OK) {
 		apply(g, &c->set);
 	}
+	if (g != NULL && --g->setting == 0)
+		g->asked = g->set;
 	change_end(b, c, g);
 }
 
@@ -78,7 +97,8 @@ groups_set(struct broker *b, struct owed_group *g, const struct group_settings *
 {
 	struct change *c = change_new(g, done, arg);
 
-	c->set = *set;
+	c->set = g->asked = *set;
+	g->setting++;
 	groups_settings_put(set, &c->settings);
 	c->job.op.kind = JOURNAL_GROUP;
 	c->job.op.u.group.name = span_str(c->name);
@@ -122,7 +142,7 @@ groups_delete(struct broker *b, struct owed_group *g, groups_done_fn *done, void
 static void
 pause_it(struct owed_group *g, enum group_pause why)
 {
-	struct group_settings set = g->set;
+	struct group_settings set = g->asked;
 
 	log_warn("group_paused", LOG_S("group", g->name),
 	    LOG_S("reason", why == GROUP_PAUSED_IDLE ? "idle" : "owed"));

@@ -291,6 +291,11 @@ def test_groups_set_and_delete(bus, house):
     w.sub("t.>", group="g", credit=1)
     assert bus.req("sys.groups.set", {"group": "g", "tries": 2, "paused": True}).body["state"] == "paused"
     w.sub("t.>", group="g", credit=1, tries=2)
+    both = [bus.start("REQ", "sys.groups.set", {}, {"group": "g", **v}) for v in ({"tries": 3, "paused": False}, {"ackMs": 7000})]
+    for id in both:
+        bus.finish(id)
+    g = group(bus, "g")
+    assert (g["tries"], g["ackMs"], g["state"]) == (3, 7000, "active"), "the second does not undo what is not committed yet"
     bus.req("sys.groups.delete", {"group": "g"})
     assert group(bus, "g") is None
     with pytest.raises(BusError) as e:

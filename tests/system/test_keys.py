@@ -376,6 +376,24 @@ def test_less_is_allowed_after_a_reload(house, keys):
     wait_for(lambda: (b.pump(0.1), b.session != session)[1], 10, "a new session: what it subscribed to is no longer allowed")
 
 
+def test_a_group_that_is_given_another_pattern(house, keys):
+    lab = keys.peer("lab", publish="a.>", subscribe="a.>")
+    keys.broker()
+    b, local = keys.bus(lab), house.bus()
+    b.sub("a.*", group="g", credit=10)
+    session = b.session
+    local.req("sys.groups.set", {"group": "g", "pattern": "a.b"})
+    local.pub("a.b", 1)
+    assert b.recv().topic == "a.b" and b.session == session, "what it may have it goes on having"
+    assert [s["pattern"] for s in local.req("sys.services").body["services"] if s.get("group") == "g"] == ["a.b"]
+    b.subs.clear()
+    local.req("sys.groups.set", {"group": "g", "pattern": "secret.>"})
+    local.pub("secret.x", 1)
+    wait_for(lambda: (b.pump(0.1), b.session != session)[1], 10, "a new session: it may not have what the group is owed now")
+    assert not b.deliveries
+    denied(lambda: b.sub("secret.>", group="g"), "secret.>")
+
+
 @pytest.mark.parametrize("text,where", [
     ("lab\n    publish = a..b\n", ["acl:2", "lab", "publish"]),
     ("lab\n    publish = a\n", ["lab", "key"]),
