@@ -4,6 +4,7 @@
 
 #include "base/die.h"
 #include "base/str.h"
+#include "proto/keys.h"
 #include "proto/topic.h"
 #include "proto/zpl.h"
 
@@ -114,18 +115,9 @@ static bool
 /* NOLINTNEXTLINE(readability-function-size): uthash */
 set_key(struct reading *r, struct span value)
 {
-	static const char z85[] = ".-:+=^!/*?&<>()[]{}@%$#";
 	struct acl_entry *e = r->e, *other;
 
-	for (size_t i = 0; i < value.n; i++) {
-		uint8_t c = value.p[i];
-
-		if (!str_is_name(span_of(&c, 1), 1) && strchr(z85, c) == NULL)
-			return fault(r, "key", "expected 40 characters of Z85");
-		if (c == '_')
-			return fault(r, "key", "expected 40 characters of Z85");
-	}
-	if (value.n != ACL_KEY)
+	if (!keys_is(value))
 		return fault(r, "key", "expected 40 characters of Z85");
 	if (e->key[0] != '\0')
 		return fault(r, "key", "given twice");

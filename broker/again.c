@@ -53,8 +53,7 @@ again_add(struct again *a, const struct journal_row *row)
 		a->cap = a->cap ? a->cap * 2 : 16;
 		a->items = xrealloc(a->items, a->cap * sizeof(struct rec *));
 	}
-	free(r->only);
-	r->only = xstrdup(a->group);
+	rec_set_only(r, span_str(a->group));
 	a->items[a->n++] = r;
 	a->bytes += r->n;
 	return true;
@@ -64,12 +63,6 @@ bool
 again_has_room(const struct again *a, size_t bytes)
 {
 	return a->n == 0 || (a->n < AGAIN_RECORDS && a->bytes + bytes <= AGAIN_BYTES);
-}
-
-unsigned
-again_count(const struct again *a)
-{
-	return a->n;
 }
 
 static void

@@ -14,7 +14,6 @@ void again_free(struct again *a); /* of one that was not submitted */
 /* A copy of the row (its seq does not matter).  False: no memory, or no frame. */
 bool again_add(struct again *a, const struct journal_row *row);
 bool again_has_room(const struct again *a, size_t bytes); /* for one more; the first always has */
-unsigned again_count(const struct again *a);
 
 /* `done` runs once; `seq`: of the last record, when err is ERR_OK.  `dead`: the letter that goes in
  * the same transaction, or 0.  ERR_BUSY at once (a is freed, false) when too much is being

@@ -65,10 +65,12 @@ claims_free(struct claims *c)
 	free(c);
 }
 
-bool
-claims_has(const struct claims *c, struct span path)
+const char *
+claims_name(const struct claims *c, struct span path)
 {
-	return find(c, path) != NULL;
+	const struct claimed *e = find(c, path);
+
+	return e != NULL ? e->name : NULL;
 }
 
 unsigned

@@ -71,7 +71,7 @@ submit(struct broker *b, const struct ctl_call *call, enum journal_kind kind, st
 	c->job.op.u.claim.path = span_str(c->path);
 	c->job.op.u.claim.name = span_str(c->name);
 	c->job.done = on_done;
-	c->fresh = kind == JOURNAL_CLAIM && !claims_has(b->claims, span_str(c->path));
+	c->fresh = kind == JOURNAL_CLAIM && claims_name(b->claims, span_str(c->path)) == NULL;
 	if (c->fresh)
 		claims_set(b->claims, span_str(c->path), span_str(c->name));
 	broker_submit(b, &c->job);
@@ -83,7 +83,7 @@ has_room(struct broker *b, const struct ctl_call *c, struct span path, struct sp
 {
 	struct peer *p = registry_by_session(&b->reg, c->session);
 
-	if (claims_has(b->claims, path) || p == NULL)
+	if (claims_name(b->claims, path) != NULL || p == NULL)
 		return true;
 	if (claims_of(b->claims, name) >= NAME_CLAIMS) {
 		ctl_refuse(b, c, ERR_QUOTA, "this name has claimed 1,024 paths");
@@ -132,35 +132,20 @@ ctl_claim(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	}
 }
 
-struct owner {
-	struct span path;
-	char *name;
-};
-
-static void
-find_owner(void *arg, struct span path, struct span name)
-{
-	struct owner *w = arg;
-
-	if (w->name == NULL && span_eq(path, w->path))
-		w->name = span_dup(name);
-}
-
 void
 ctl_claim_forget(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 {
-	struct owner w = {doc_str(o, "path"), NULL};
+	struct span path = doc_str(o, "path");
+	const char *name;
 
-	if (w.path.n == 0) {
+	if (path.n == 0) {
 		ctl_missing(b, c, "/path", "expected a string");
-		return;
+	} else if (is_loaded(b, c)) {
+		name = claims_name(b->claims, path);
+		if (name == NULL) {
+			ctl_refuse(b, c, ERR_NOT_FOUND, "nobody has claimed this path");
+		} else if (may_claim(b, c, span_str(name))) {
+			submit(b, c, JOURNAL_CLAIM_DEL, path, span_str(name));
+		}
 	}
-	if (journal_claims(b->journal, find_owner, &w) != 0) {
-		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
-	} else if (w.name == NULL) {
-		ctl_refuse(b, c, ERR_NOT_FOUND, "nobody has claimed this path");
-	} else if (may_claim(b, c, span_str(w.name)) && is_loaded(b, c)) {
-		submit(b, c, JOURNAL_CLAIM_DEL, w.path, span_str(w.name));
-	}
-	free(w.name);
 }

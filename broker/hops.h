@@ -1,22 +1,8 @@
 #ifndef BROKER_HOPS_H
 #define BROKER_HOPS_H
 /* What the broker's files tell the trace. */
-#include "base/clock.h"
 #include "broker/broker.h"
 #include "broker/trace.h"
-
-/* Unix ms, asked for once a millisecond: never later than it is, at most one earlier. */
-static inline int64_t
-hops_now(struct broker *b)
-{
-	int64_t now = broker_now(b);
-
-	if (now != b->hops_mono_ms) {
-		b->hops_mono_ms = now;
-		b->hops_real_ms = clock_real_ms();
-	}
-	return b->hops_real_ms;
-}
 
 /* A record at a group's worker; `reason` {NULL,0}: none. */
 static inline void
