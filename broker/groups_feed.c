@@ -160,10 +160,16 @@ on_row(void *arg, const struct journal_row *row)
 	struct page *pg = arg;
 	struct owed_group *g = pg->g;
 	struct rec *r;
+	struct env e;
 
 	if (!groups_concerns(g, row->topic, row->only))
 		return true;
 	r = rec_of_row(&g->b->recs, row);
+	if (r == NULL && env_decode(&e, row->frame, false, NULL) != ERR_OK) {
+		/* It will not be better the next time; groups_admin.c ends the count of it. */
+		g->b->drops[DROP_BAD_ENVELOPE]++;
+		return true;
+	}
 	if (r == NULL) {
 		g->b->drops[DROP_NO_MEMORY]++;
 		pg->refused = true;
