@@ -421,7 +421,7 @@ def test_metrics_of_everybody(edge):
         assert 'taxiway_group_owed{group="g"} 1' in text
         assert re.search(r'taxiway_journal_commit_seconds_count [1-9]', text) and 'taxiway_journal_commit_seconds_bucket{le="+Inf"}' in text
         assert re.search(r'taxiway_http_requests_total\{method="GET",route="/echo/\{n\}",status="200"\} [1-9]', text)
-        assert "taxiway_http_bus_up 2" in text
+        assert re.search(r"^taxiway_http_bus_up [1-9]", text, re.M)
         for line in text.splitlines():
             assert line.startswith("# ") or re.fullmatch(r'[a-z_]+(\{([a-z]+="([^"\\]|\\.)*",?)+\})? -?[0-9.e+]+', line), line
 
