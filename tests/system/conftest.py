@@ -207,7 +207,7 @@ class House:
 
     def edge(self, *args):
         self.http_port = self.http_port or free_port()
-        self.the_edge = self.proc("edge-http", "--listen", f"127.0.0.1:{self.http_port}", *args).start()
+        self.the_edge = self.proc("edge-http", "--listen", f"127.0.0.1:{self.http_port}", "--shards", "2", *args).start()
         return self.the_edge
 
     def bus(self, **kw):
