@@ -28,11 +28,12 @@ fail(const char *dir, const char *what, const char *sqlite)
 }
 
 static int
-make_place(const char *dir)
+make_place(const char *dir, bool *made)
 {
 	char *path = xasprintf("%s/" JOURNAL_FILE, dir);
 	int rc = mkdir(dir, 0700);
 
+	*made = rc == 0;
 	if (rc == -1 && errno == EEXIST) {
 		rc = access(path, F_OK) == 0 ? -1 : 0;
 		errno = EEXIST;
@@ -57,7 +58,7 @@ int
 journal_copy_begin(struct journal_copy *c, sqlite3 *from, const char *dir)
 {
 	*c = (struct journal_copy){.fd = -1};
-	if (make_place(dir) == -1)
+	if (make_place(dir, &c->made) == -1)
 		return fail(dir, "directory", NULL);
 	c->dir = xstrdup(dir);
 	c->part = xasprintf("%s/" JOURNAL_FILE ".part", dir);
@@ -95,7 +96,7 @@ journal_copy_abandon(struct journal_copy *c)
 }
 
 static int
-sync_name(const char *dir)
+sync_dir(const char *dir)
 {
 	int fd = journal_room_file(dir, O_RDONLY | O_DIRECTORY), rc = -1;
 
@@ -103,6 +104,19 @@ sync_name(const char *dir)
 		rc = fsync(fd);
 		close(fd);
 	}
+	return rc;
+}
+
+/* The file's name, and that of its directory where it is as new. */
+static int
+sync_names(const struct journal_copy *c)
+{
+	char *above = xasprintf("%s/..", c->dir);
+	int rc = sync_dir(c->dir);
+
+	if (rc == 0 && c->made)
+		rc = sync_dir(above);
+	free(above);
 	return rc;
 }
 
@@ -115,7 +129,7 @@ finish(struct journal_copy *c)
 	c->backup = NULL;
 	if (rc != SQLITE_OK) {
 		rc = fail(c->dir, "copy", sqlite3_errmsg(c->to));
-	} else if (fsync(c->fd) == -1 || rename(c->part, path) == -1 || sync_name(c->dir) == -1) {
+	} else if (fsync(c->fd) == -1 || rename(c->part, path) == -1 || sync_names(c) == -1) {
 		rc = fail(c->dir, "sync", NULL);
 	}
 	if (rc == 0) {

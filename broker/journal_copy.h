@@ -11,6 +11,7 @@ struct journal_copy {
 	char *dir, *part;
 	int fd;
 	int64_t synced; /* bytes on their way to the disk */
+	bool made;      /* the directory was not there */
 };
 
 /* `dir` is made when it is not there, and must hold no journal.  0 or -1, nothing left behind. */

@@ -12,6 +12,9 @@
 #include "proto/limits.h"
 #include "proto/topic.h"
 
+/* A byte of a body may take six of JSON ("\u0001", "false,"), one of a frame takes two. */
+#define LINE_MOST (9 * (size_t)LIMIT_FRAME_RX)
+
 struct dumping {
 	const struct journal_dump *what;
 	FILE *out;
@@ -71,8 +74,10 @@ put_frame(struct buf *b, struct span frame, bool always)
 	put_key(b, "body");
 	if (env_decode(&e, frame, false, NULL) == ERR_OK)
 		shown = json_from_mp(e.body, b, 0) == 0;
-	if (!shown)
+	if (!shown) {
 		b->n = at;
+		b->failed = false;
+	}
 	if (shown && !always)
 		return;
 	put_key(b, "frame");
@@ -176,7 +181,7 @@ journal_dump(const char *dir, const struct journal_dump *what, FILE *out, uint64
 	if (journal_look_open(&look, dir) == -1)
 		return -1;
 	rc = journal_reader_open(&r, dir);
-	buf_init(&d.line, 4 * (size_t)LIMIT_FRAME_RX);
+	buf_init(&d.line, LINE_MOST);
 	if (rc == 0 && what->dead) {
 		rc = journal_reader_dead(
 		    &r, (struct span){NULL, 0}, what->from > 0 ? what->from - 1 : 0, on_dead, &d);

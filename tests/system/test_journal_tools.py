@@ -36,6 +36,17 @@ def test_verify_and_dump_beside_a_broker(house):
     assert bus.req("sys.stats").body["head"] == 53
 
 
+def test_a_body_whose_text_is_far_longer(house):
+    """A control character is six of JSON: such a record was over the room for a line, and the dump ended before it."""
+    house.broker()
+    bus = house.bus()
+    bus.pub("t.x", "\1" * (12 << 20))
+    bus.pub("t.x", 1)
+    rc, out, err = taxi("journal", "dump", house.base / "journal")
+    rows = [json.loads(x) for x in out.splitlines()]
+    assert rc == 0 and err == "" and [len(str(r["body"])) for r in rows] == [12 << 20, 1]
+
+
 def test_damage_is_found_and_passed_over(house):
     b = house.broker()
     fill(house.bus(), 30)
