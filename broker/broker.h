@@ -85,7 +85,6 @@ struct broker {
 	struct rec_pool recs;
 	struct tail tail;
 	uint64_t head;        /* last seq that was distributed */
-	int64_t hops_mono_ms, hops_real_ms; /* hops.h */
 	struct trace *trace;  /* NULL: off */
 	struct list tracings; /* ctl_trace.c: calls that read the journal, a page a turn */
 

@@ -41,6 +41,19 @@ ctl_refuse(struct broker *b, const struct ctl_call *c, enum err code, const char
 }
 
 void
+ctl_refuse_op(struct broker *b, const struct ctl_call *c, enum err code, const char *what)
+{
+	switch ((int)code) {
+	case ERR_BUSY: what = "the disk is full"; break;
+	case ERR_DRAINING: what = "the broker is ending"; break;
+	case ERR_NOT_FOUND:
+	case ERR_QUOTA: break;
+	default: what = "the journal failed"; break;
+	}
+	ctl_refuse(b, c, code, what);
+}
+
+void
 ctl_invalid(struct broker *b, const struct ctl_call *c, struct faults *f)
 {
 	struct peer *p = registry_by_session(&b->reg, c->session);
@@ -225,7 +238,7 @@ ctl_only_keys(const msgpack_object *o, const char *const *names, size_t n, struc
 
 static const struct {
 	const char *topic;
-	ctl_fn *fn; /* NULL: the name is kept for later */
+	ctl_fn *fn;
 } calls[] = {
     {"sys.services", ctl_services},
     {"sys.peers", ctl_peers},

@@ -39,10 +39,7 @@ on_done(struct broker *b, struct job *j)
 
 	note(b, c);
 	if (j->op.err != ERR_OK) {
-		ctl_refuse(b, &c->call, j->op.err,
-		    j->op.err == ERR_BUSY    ? "the disk is full"
-		    : j->op.err == ERR_QUOTA ? "too many paths are claimed"
-					     : "the journal failed");
+		ctl_refuse_op(b, &c->call, j->op.err, "too many paths are claimed");
 	} else {
 		buf_init(&body, LIMIT_HEADER);
 		mp_put_map(&body, 2);

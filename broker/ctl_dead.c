@@ -4,12 +4,20 @@
 #include "broker/ctl_impl.h"
 #include "proto/topic.h"
 
-enum { PAGE = 100, PAGE_MOST = 1000, LOOKS = 2000, LOOKS_WORK = 2048, ANSWER_ENOUGH = 1024 * 1024 };
+enum {
+	PAGE = 100,
+	PAGE_MOST = 1000,
+	LOOKS = 2000,
+	LOOKS_WORK = 2048,
+	LOOKS_BYTES = 16 * 1024 * 1024, /* a letter is read whole, with its frame */
+	ANSWER_ENOUGH = 1024 * 1024
+};
 
 struct list_call {
 	struct buf items;
 	struct span reason, topic; /* {NULL,0}: any */
 	unsigned n, most, looks;
+	size_t looked; /* bytes of the frames */
 	uint64_t last;
 	bool more;
 };
@@ -52,11 +60,13 @@ on_item(void *arg, const struct journal_dead *d)
 {
 	struct list_call *l = arg;
 
-	if (l->n == l->most || l->looks == LOOKS || l->items.n > ANSWER_ENOUGH) {
+	if (l->n == l->most || l->looks == LOOKS || l->looked > LOOKS_BYTES ||
+	    l->items.n > ANSWER_ENOUGH) {
 		l->more = true;
 		return false;
 	}
 	l->looks++;
+	l->looked += d->frame.n;
 	l->last = d->no;
 	if (!is_wanted(l, d))
 		return true;
@@ -124,17 +134,15 @@ first_only(void *arg, const struct journal_dead *d)
 	return false;
 }
 
-bool
-ctl_dead_find(
-    struct broker *b, const struct ctl_call *c, const msgpack_object *o, ctl_dead_fn *fn, void *arg)
+uint64_t
+ctl_dead_no(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 {
 	int64_t no = doc_i64(o, "dead", 0);
 
-	if (no <= 0) {
-		ctl_missing(b, c, "/dead", "expected the number of a dead letter");
-		return false;
-	}
-	return ctl_dead_get(b, c, (uint64_t)no, fn, arg);
+	if (no > 0)
+		return (uint64_t)no;
+	ctl_missing(b, c, "/dead", "expected the number of a dead letter");
+	return 0;
 }
 
 bool
@@ -170,13 +178,10 @@ ctl_dead_answer(struct broker *b, const struct ctl_call *c, uint64_t no)
 void
 ctl_dead_show(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 {
-	int64_t no = doc_i64(o, "dead", 0);
+	uint64_t no = ctl_dead_no(b, c, o);
 
-	if (no <= 0) {
-		ctl_missing(b, c, "/dead", "expected the number of a dead letter");
-	} else {
-		ctl_dead_answer(b, c, (uint64_t)no);
-	}
+	if (no != 0)
+		ctl_dead_answer(b, c, no);
 }
 
 struct dropping {
@@ -190,11 +195,8 @@ on_dropped(struct broker *b, struct job *j)
 	struct dropping *d = LIST_ITEM(j, struct dropping, job);
 	struct buf body;
 
-	if (j->op.err == ERR_NOT_FOUND) {
-		ctl_refuse(b, &d->call, ERR_NOT_FOUND, "no such dead letter");
-	} else if (j->op.err != ERR_OK) {
-		ctl_refuse(b, &d->call, j->op.err,
-		    j->op.err == ERR_BUSY ? "the disk is full" : "the journal failed");
+	if (j->op.err != ERR_OK) {
+		ctl_refuse_op(b, &d->call, j->op.err, "no such dead letter");
 	} else {
 		buf_init(&body, 64);
 		mp_put_map(&body, 1);
@@ -208,17 +210,15 @@ on_dropped(struct broker *b, struct job *j)
 void
 ctl_dead_drop(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 {
-	int64_t no = doc_i64(o, "dead", 0);
+	uint64_t no = ctl_dead_no(b, c, o);
 	struct dropping *d;
 
-	if (no <= 0) {
-		ctl_missing(b, c, "/dead", "expected the number of a dead letter");
+	if (no == 0)
 		return;
-	}
 	d = xcalloc(1, sizeof(*d));
 	d->call = *c;
 	d->job.op.kind = JOURNAL_DEAD_DROP;
-	d->job.op.u.dead.no = (uint64_t)no;
+	d->job.op.u.dead.no = no;
 	d->job.done = on_dropped;
 	broker_submit(b, &d->job);
 }

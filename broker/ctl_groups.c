@@ -125,8 +125,7 @@ on_done(struct broker *b, void *arg, enum err err, struct owed_group *g)
 	struct buf body;
 
 	if (err != ERR_OK) {
-		ctl_refuse(b, c, err,
-		    err == ERR_BUSY ? "the disk is full" : "the group could not be changed");
+		ctl_refuse_op(b, c, err, "no such group");
 	} else {
 		buf_init(&body, LIMIT_HEADER);
 		put_group(b, g, &body, &(unsigned){1});
@@ -219,7 +218,7 @@ on_deleted(struct broker *b, void *arg, enum err err, struct owed_group *g)
 
 	(void)g;
 	if (err != ERR_OK) {
-		ctl_refuse(b, &d->call, err, "the group could not be deleted");
+		ctl_refuse_op(b, &d->call, err, "no such group");
 	} else {
 		buf_init(&body, 256);
 		mp_put_map(&body, 1);

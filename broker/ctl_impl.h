@@ -25,6 +25,8 @@ ctl_fn ctl_claim, ctl_claim_forget;                         /* ctl_claim.c */
 ctl_fn ctl_backup;                                          /* ctl_backup.c */
 ctl_fn ctl_acl, ctl_acl_reload;                             /* ctl_acl.c */
 
+/* What the journal did not do.  `what`: should it be NOT_FOUND or QUOTA. */
+void ctl_refuse_op(struct broker *b, const struct ctl_call *c, enum err code, const char *what);
 void ctl_invalid(struct broker *b, const struct ctl_call *c, struct faults *f);
 /* INVALID with one fault. */
 void ctl_missing(struct broker *b, const struct ctl_call *c, const char *pointer, const char *what);
@@ -32,11 +34,11 @@ void ctl_missing(struct broker *b, const struct ctl_call *c, const char *pointer
 /* A fault for every key of the map that is not one of the `n` names. */
 void ctl_only_keys(const msgpack_object *o, const char *const *names, size_t n, struct faults *f);
 
+/* The number of a dead letter; 0: there is none in the call, which was answered. */
+uint64_t ctl_dead_no(struct broker *b, const struct ctl_call *c, const msgpack_object *o);
 /* One dead letter: fn runs with it and true is returned, else the call was answered.  The letter
  * lives until fn returns, which may submit, not read. */
 typedef void ctl_dead_fn(void *arg, const struct journal_dead *d);
-bool ctl_dead_find(struct broker *b, const struct ctl_call *c, const msgpack_object *o,
-    ctl_dead_fn *fn, void *arg);
 bool ctl_dead_get(
     struct broker *b, const struct ctl_call *c, uint64_t no, ctl_dead_fn *fn, void *arg);
 void ctl_dead_answer(struct broker *b, const struct ctl_call *c, uint64_t no); /* as .show does */

@@ -48,10 +48,7 @@ on_retried(struct broker *b, void *arg, enum err err, uint64_t seq)
 		ctl_answer(b, &y->call, &body);
 		buf_fini(&body);
 	} else {
-		ctl_refuse(b, &y->call, err,
-		    err == ERR_NOT_FOUND ? "no such dead letter"
-		    : err == ERR_BUSY    ? "the disk is full"
-					 : "the journal failed");
+		ctl_refuse_op(b, &y->call, err, "no such dead letter");
 	}
 	free(y);
 }
@@ -63,8 +60,8 @@ ctl_dead_retry(struct broker *b, const struct ctl_call *c, const msgpack_object 
 
 	y->call = *c;
 	y->b = b;
-	y->no = (uint64_t)doc_i64(o, "dead", 0);
-	if (!ctl_dead_find(b, c, o, take_letter, y)) {
+	y->no = ctl_dead_no(b, c, o);
+	if (y->no == 0 || !ctl_dead_get(b, c, y->no, take_letter, y)) {
 		free(y);
 		return;
 	}
@@ -188,10 +185,7 @@ on_edited(struct broker *b, struct job *j)
 	if (j->op.err == ERR_OK) {
 		ctl_dead_answer(b, &t->call, j->op.u.dead.no);
 	} else {
-		ctl_refuse(b, &t->call, j->op.err,
-		    j->op.err == ERR_NOT_FOUND ? "no such dead letter"
-		    : j->op.err == ERR_BUSY    ? "the disk is full"
-					       : "the journal failed");
+		ctl_refuse_op(b, &t->call, j->op.err, "no such dead letter");
 	}
 	edit_free(t);
 }
@@ -221,6 +215,7 @@ ctl_dead_edit(struct broker *b, const struct ctl_call *c, const msgpack_object *
 {
 	struct edit *t = xcalloc(1, sizeof(*t));
 	struct faults f;
+	uint64_t no;
 
 	t->call = *c;
 	t->b = b;
@@ -231,7 +226,7 @@ ctl_dead_edit(struct broker *b, const struct ctl_call *c, const msgpack_object *
 	if (f.n > 0) {
 		ctl_invalid(b, c, &f);
 		edit_free(t);
-	} else if (!ctl_dead_find(b, c, o, edit_letter, t)) {
+	} else if ((no = ctl_dead_no(b, c, o)) == 0 || !ctl_dead_get(b, c, no, edit_letter, t)) {
 		edit_free(t);
 	} else if (t->why != NULL) {
 		ctl_missing(b, c, t->pointer, t->why);

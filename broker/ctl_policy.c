@@ -129,10 +129,7 @@ on_done(struct broker *b, struct job *j)
 	struct buf body;
 
 	if (j->op.err != ERR_OK) {
-		ctl_refuse(b, &g->call, j->op.err,
-		    j->op.err == ERR_BUSY    ? "the disk is full"
-		    : j->op.err == ERR_QUOTA ? "too many policies"
-					     : "the journal failed");
+		ctl_refuse_op(b, &g->call, j->op.err, "too many policies");
 	} else {
 		if (j->op.kind == JOURNAL_POLICY) {
 			(void)policies_set(b->policies, &g->policy);

@@ -86,8 +86,7 @@ on_put(struct broker *b, void *arg, enum err err, uint64_t seq)
 	if (err == ERR_OK) {
 		answer(b, y);
 	} else {
-		ctl_refuse(
-		    b, &y->call, err, err == ERR_BUSY ? "the disk is full" : "the journal failed");
+		ctl_refuse_op(b, &y->call, err, "");
 	}
 	free(y);
 }
@@ -108,8 +107,8 @@ read_range(struct broker *b, struct replay *y)
 	return true;
 }
 
-/* `key` of the call as a seq; `past`: the one after the last of that moment.  0: told what is
- * wrong. */
+/* `key` of the call as a seq; `past`: the one after the last of that moment, and `def` where the
+ * call does not say.  0: the journal cannot be read. */
 static uint64_t
 take_place(struct broker *b, const msgpack_object *o, const char *key, uint64_t def, bool past,
     struct faults *f)
@@ -119,8 +118,8 @@ take_place(struct broker *b, const msgpack_object *o, const char *key, uint64_t 
 	char pointer[8] = "/";
 
 	memcpy(pointer + 1, key, strlen(key) + 1);
-	if (v == NULL && def > 0)
-		return def;
+	if (v == NULL && past)
+		return def; /* 0 where there is no record yet */
 	if (v != NULL && v->type == MSGPACK_OBJECT_POSITIVE_INTEGER && v->via.u64 > 0)
 		return v->via.u64 < INT64_MAX ? v->via.u64 : INT64_MAX;
 	if (!past && span_is(doc_span(v), "all"))

@@ -171,6 +171,27 @@ def test_replay_of_a_range(bus, house):
     assert refused(bus.req, "sys.replay", {"group": "nobody", "from": 1}).code == "NOT_FOUND"
 
 
+def test_replay_of_nothing(bus, house):
+    bus.sub("t.>", group="g")
+    assert bus.req("sys.replay", {"group": "g", "from": "all"}).body["replayed"] == 0, "there is no record yet"
+
+
+def test_dead_letters_are_listed_by_their_bytes_too(bus, house):
+    """Each is read with its frame: a call reads 16 MiB of them at most, and says that there are more."""
+    w = house.bus()
+    w.sub("t.>", group="g", credit=10)
+    for _ in range(4):
+        bus.pub("t.x", "x" * (6 << 20))
+        w.reject(w.recv())
+    wait_for(lambda: (w.pump(), bus.req("sys.groups", {"group": "g"}).body["groups"][0]["dead"] == 4)[1], 20, "four letters")
+    pages, after = [], 0
+    while after is not None:
+        page = bus.req("sys.dead.ls", {"group": "g", "after": after}).body
+        pages.append(len(page["items"]))
+        after = page["next"]
+    assert pages == [3, 1]
+
+
 def test_replay_goes_by_pages_and_by_time(bus, house):
     w = house.bus()
     w.sub("t.>", group="g", credit=5000)
@@ -371,12 +392,18 @@ def test_publishers_wait_for_a_group_that_is_to_lose_nothing(bus, house):
     w, other = house.bus(), house.bus()
     w.sub("t.*", group="slow", credit=2)
     other.sub("u.*", group="other")
+    last = new_id()
     for n in range(5):
-        bus.pub("t.x", n)
+        bus.pub("t.x", n, id=last if n == 4 else None)
     e = refused(bus.pub, "t.y", 5)
     assert (e.code, e.retry, e.detail["group"]) == ("BUSY", "later", "slow")
     assert refused(bus.batch, [("u.x", new_id(), {}, 1), ("t.x", new_id(), {}, 2)]).detail["index"] == 1
     bus.pub("u.x", 1)
+    again = bus.pub("t.x", 4, id=last)
+    assert (again.meta["seq"], again.meta["groups"], again.meta["again"]) == (head(bus), 1, True), "it is stored: its first answer"
+    assert refused(bus.pub, "t.x", 5, id=last).code == "CONFLICT"
+    assert bus.batch([("t.x", last, {}, 4)]).meta["seqs"] == [again.meta["seq"]]
+    assert bus.batch([("t.x", last, {}, 4), ("u.x", new_id(), {}, 2)]).meta["seqs"] == [again.meta["seq"], again.meta["seq"] + 1]
     time_it = time.monotonic()
     wait_for(lambda: time.monotonic() - time_it > 1.3, 5, "a look of the broker")
     assert group(bus, "slow")["state"] == "active", "it is not paused"
