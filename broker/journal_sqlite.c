@@ -224,6 +224,9 @@ work(struct sqlite *s, struct list *batch)
 	struct journal_op *op;
 
 	if (atomic_load(&s->failed)) {
+		/* What is gone from its directory is read as before: the way to save it. */
+		if (s->writer.gone)
+			journal_backup_take(&s->backup, batch);
 		LIST_EACH (op, batch, struct journal_op, node)
 			op->err = ERR_STORE_FAILED;
 		stamp(s, batch);
@@ -248,7 +251,7 @@ back_up(struct sqlite *s, bool over)
 	struct list done;
 
 	list_init(&done);
-	if (over || atomic_load(&s->failed)) {
+	if (over || (atomic_load(&s->failed) && !s->writer.gone)) {
 		journal_backup_abandon(&s->backup, over ? ERR_DRAINING : ERR_STORE_FAILED, &done);
 	} else {
 		journal_backup_step(&s->backup, s->writer.db.db, &done);

@@ -78,6 +78,7 @@ journal_write_open(struct journal_writer *w, const char *dir)
 	if (journal_room_open(&w->room, dir) == -1)
 		return -1;
 	w->full = w->vacuum = !w->room.held;
+	journal_place_open(&w->place, dir);
 	note_lost(w);
 	w->committed = w->pos;
 	w->checkpoint_at = w->checkpoint_pages = CHECKPOINT_PAGES;
@@ -115,6 +116,7 @@ journal_write_close(struct journal_writer *w, bool keep_wal)
 	journal_db_forget(&w->last);
 	journal_db_close(&w->db);
 	journal_room_close(&w->room);
+	journal_place_close(&w->place);
 	free(w->bulk);
 	w->bulk = NULL;
 	free(w->leader);
@@ -189,11 +191,12 @@ begin(struct journal_writer *w, int64_t now_ms)
 	if (now_ms > w->pos.at_ms)
 		w->pos.at_ms = now_ms;
 	w->trimmed = false;
-	rc = journal_dedup_turn(&w->dedup, w->pos.at_ms, &turned);
+	/* By the clock as it is: commit time does not go back with it, and would stand still. */
+	rc = journal_dedup_turn(&w->dedup, now_ms, &turned);
+	w->pos.since_ms = w->dedup.since_ms;
 	if (rc != SQLITE_OK || !turned)
 		return rc;
 	w->pos.gen = w->dedup.gen;
-	w->pos.since_ms = w->dedup.since_ms;
 	return journal_exec_meta(w);
 }
 
@@ -404,10 +407,18 @@ store(struct journal_writer *w, struct list *ops, int64_t now_ms)
 bool
 journal_write_batch(struct journal_writer *w, struct list *ops, int64_t now_ms)
 {
+	const char *lost;
 	int rc;
 
 	(void)journal_room_regain(&w->room);
 	rc = store(w, ops, now_ms);
+	/* What was committed to files that are no more is on no disk. */
+	if (rc == SQLITE_OK && (lost = journal_place_lost(&w->place)) != NULL) {
+		log_error("journal_gone", LOG_S("file", lost),
+		    LOG_S("help", "deleted, moved or replaced; sys.backup saves what is open"));
+		w->gone = true;
+		rc = SQLITE_IOERR;
+	}
 	if (rc == SQLITE_OK) {
 		note_healed(w);
 		w->vacuum = w->vacuum || !w->room.held;

@@ -6,6 +6,7 @@
 #include "broker/journal_db.h"
 #include "broker/journal_dedup.h"
 #include "broker/journal_impl.h"
+#include "broker/journal_place.h"
 #include "broker/journal_room.h"
 
 /* Where the journal stands.  A rollback puts the copy of the last commit back. */
@@ -28,6 +29,7 @@ struct journal_writer {
 	struct journal_dedup dedup;
 	struct journal_bulk *bulk;
 	struct journal_room room;
+	struct journal_place place;
 	/* Asked when all is executed, before the commit: adds what came meanwhile to the list, false
 	 * when there is nothing.  May be NULL. */
 	bool (*more)(void *arg, struct list *ops);
@@ -41,6 +43,7 @@ struct journal_writer {
 	bool trimmed;   /* this transaction deleted records */
 	bool vacuum;    /* the file has pages to give back */
 	bool wrote;     /* the commit reached the WAL */
+	bool gone;      /* the files are not where they were, but can be read: journal_place.h */
 	bool unmarked;  /* the mark cannot be written: logged */
 	int mark_fd;    /* journal_mark.h; the caller's */
 	uint64_t lost;  /* seqs that were given out and are not there, as found at open */

@@ -1,8 +1,8 @@
 """Attacks on what had no end: read ahead, kept for others, or done in one go.  What they cost stays with who makes them."""
 import os
+import shutil
 import socket
 import struct
-import time
 
 import msgpack
 import pytest
@@ -165,3 +165,28 @@ def test_large_frames_faster_than_they_are_read(house):
     assert bus.pub("t.x", 1).meta["seq"] == 1
     wait_for(lambda: rss(house) < (64 if SLOW == 1 else 400) * MIB, 20, "memory to come back")
     rogue.close()
+
+
+@pytest.mark.parametrize("how", ["the directory", "the WAL"])
+def test_a_journal_that_is_taken_away(house, how):
+    """What is stored in a deleted file is on no disk: nothing is acknowledged any more, and a backup saves what there is."""
+    house.broker()
+    bus = house.bus()
+    for i in range(10):
+        bus.pub("t.x", i)
+    if how == "the directory":
+        shutil.rmtree(house.base / "journal")
+    else:
+        (house.base / "journal" / "journal.db-wal").rename(house.base / "wal")
+    for _ in range(2):
+        with pytest.raises(BusError) as e:
+            bus.pub("t.x", 1)
+        assert e.value.code == "STORE_FAILED"
+    assert "evt=journal_gone" in house.the_broker.log()
+    saved = bus.req("sys.backup", {"path": str(house.base / "saved")}).body
+    assert saved["head"] >= 10
+    house.the_broker.kill9()
+    shutil.rmtree(house.base / "journal", ignore_errors=True)
+    (house.base / "saved").rename(house.base / "journal")
+    house.broker()
+    assert house.bus().pub("t.x", 1).meta["seq"] > 10
