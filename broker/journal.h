@@ -59,6 +59,7 @@ struct journal_rec {
 	struct span from;       /* identity of the publisher; {NULL,0}: local */
 	struct span only;       /* the one group it is owed to; {NULL,0}: all that match */
 	bool anew;              /* an id that is stored already: no repeat, and the window stays */
+	bool known;             /* only if it is a repeat: else ERR_NOT_FOUND, and conflict_at */
 	enum journal_retain retain;
 	/* out, when the operation is ERR_OK */
 	uint64_t seq;

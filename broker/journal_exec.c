@@ -139,9 +139,9 @@ journal_exec_recover(struct journal_writer *w)
 }
 
 static void
-conflict(struct journal_op *op, int at)
+refuse(struct journal_op *op, enum err code, int at)
 {
-	op->err = ERR_CONFLICT;
+	op->err = code;
 	op->conflict_at = at;
 }
 
@@ -167,7 +167,11 @@ put_look(struct journal_writer *w, struct journal_op *op, unsigned *repeats)
 		if (rc != SQLITE_OK)
 			return rc;
 		if (hit == JOURNAL_DEDUP_CONFLICT || i == twin) {
-			conflict(op, (int)i);
+			refuse(op, ERR_CONFLICT, (int)i);
+			return SQLITE_OK;
+		}
+		if (recs[i].known && hit == JOURNAL_DEDUP_NEW) {
+			refuse(op, ERR_NOT_FOUND, (int)i);
 			return SQLITE_OK;
 		}
 		*repeats += hit == JOURNAL_DEDUP_REPEAT;
@@ -315,7 +319,7 @@ put_check(struct journal_writer *w, struct journal_op *op, bool *moves)
 		return rc;
 	move = journal_move(op, &src, repeats == op->u.put.n);
 	if (move == JOURNAL_REFUSE) {
-		conflict(op, -1);
+		refuse(op, ERR_CONFLICT, -1);
 	} else if (!fits) {
 		op->err = ERR_QUOTA;
 	} else {
@@ -329,7 +333,7 @@ bool
 journal_exec_is_lone(const struct journal_op *op)
 {
 	return op->kind == JOURNAL_PUT && op->u.put.n == 1 && op->u.put.src.p == NULL &&
-	       op->u.put.dead == 0 && !op->u.put.recs->anew &&
+	       op->u.put.dead == 0 && !op->u.put.recs->anew && !op->u.put.recs->known &&
 	       op->u.put.recs->retain == JOURNAL_RETAIN_NO;
 }
 

@@ -80,9 +80,9 @@ rec_add(struct journal_mem *m, struct journal_rec *r)
 }
 
 static void
-conflict(struct journal_op *op, int at)
+refuse(struct journal_op *op, enum err code, int at)
 {
-	op->err = ERR_CONFLICT;
+	op->err = code;
 	op->conflict_at = at;
 }
 
@@ -99,7 +99,11 @@ put_look(const struct journal_mem *m, struct journal_op *op, unsigned *leader)
 		recs[i].repeat = k != NULL;
 		if (i == twin ||
 		    (k != NULL && !span_eq(k->a, span_of(recs[i].dig, sizeof recs[i].dig)))) {
-			conflict(op, (int)i);
+			refuse(op, ERR_CONFLICT, (int)i);
+			break;
+		}
+		if (k == NULL && recs[i].known) {
+			refuse(op, ERR_NOT_FOUND, (int)i);
 			break;
 		}
 		if (k == NULL)
@@ -163,7 +167,7 @@ put_check(struct journal_mem *m, struct journal_op *op, unsigned *leader)
 	if (op->err == ERR_OK)
 		move = journal_move(op, &src, repeats == op->u.put.n);
 	if (move == JOURNAL_REFUSE) {
-		conflict(op, -1);
+		refuse(op, ERR_CONFLICT, -1);
 	} else if (op->err == ERR_OK && !journal_mem_names_fits(m, op)) {
 		op->err = ERR_QUOTA;
 	}

@@ -27,7 +27,8 @@ struct put {
 	bool batch;
 	size_t bytes;
 	char owner[ACL_NAME + 1];
-	struct buf cursor; /* src, cur, was of a BATCH, whose frame is not kept */
+	struct buf cursor;          /* src, cur, was of a BATCH, whose frame is not kept */
+	char full[LIMIT_GROUP + 1]; /* a group that takes no more: only repeats are answered */
 	struct rec **recs;
 	unsigned n;
 	struct journal_rec first; /* of a PUB, to save an allocation */
@@ -173,12 +174,36 @@ refuse(
 	buf_fini(&d);
 }
 
+/* A group that is to lose nothing is owed as much as it may be. */
+static void
+refuse_full(struct broker *b, struct peer *p, const struct put *u, int at)
+{
+	struct buf d;
+
+	buf_init(&d, LIMIT_HEADER);
+	mp_put_map(&d, u->batch ? 3 : 2);
+	mp_put_cstr(&d, "detail");
+	mp_put_cstr(&d, "a group takes no more until it has done some of what it is owed");
+	mp_put_cstr(&d, "group");
+	mp_put_cstr(&d, u->full);
+	if (u->batch) {
+		mp_put_cstr(&d, "index");
+		mp_put_i64(&d, at);
+	}
+	out_err_detail(b, p, u->id, ERR_BUSY, buf_span(&d));
+	buf_fini(&d);
+}
+
 static void
 answer_err(struct broker *b, struct peer *p, const struct put *u)
 {
 	const char *why = "the id is stored with other content";
 	int at = -1;
 
+	if (u->job.op.err == ERR_NOT_FOUND) {
+		refuse_full(b, p, u, u->job.op.conflict_at);
+		return;
+	}
 	if (u->job.op.err == ERR_BUSY) {
 		why = "the disk is full";
 	} else if (u->job.op.err == ERR_QUOTA) {
@@ -247,6 +272,23 @@ add_record(struct put *u, struct rec *r, const struct env *e)
 
 		jr->retain = nil ? JOURNAL_RETAIN_CLEAR : JOURNAL_RETAIN_SET;
 	}
+}
+
+/* Of the last record: no group it concerns is full; or it may be a repeat, which the journal knows:
+ * one that is stored, or under way.  A file that is asked for every publisher who tries again would
+ * be much, so only what may be known goes there. */
+static bool
+may_go(struct broker *b, struct put *u)
+{
+	struct journal_rec *r = &u->job.op.u.put.recs[u->n - 1];
+	const struct owed_group *g = groups_full(b, r->topic);
+
+	if (g == NULL)
+		return true;
+	(void)str_copy(u->full, sizeof(u->full), span_str(g->name));
+	r->known = true;
+	return journal_queued_bytes(b->journal) + b->held_bytes > 0 ||
+	       journal_find(b->journal, r->id) != 0;
 }
 
 static void
@@ -343,26 +385,6 @@ set_cursor(struct put *u, const struct env *e)
 	u->job.op.u.put.was = env_s(e, ENV_M_WAS);
 }
 
-/* A group that is to lose nothing is owed as much as it may be. */
-static bool
-refuse_full(struct broker *b, struct peer *p, const struct env *e)
-{
-	const struct owed_group *g = groups_full(b, e->topic);
-	struct buf d;
-
-	if (g == NULL)
-		return false;
-	buf_init(&d, LIMIT_HEADER);
-	mp_put_map(&d, 2);
-	mp_put_cstr(&d, "detail");
-	mp_put_cstr(&d, "a group takes no more until it has done some of what it is owed");
-	mp_put_cstr(&d, "group");
-	mp_put_cstr(&d, g->name);
-	out_err_detail(b, p, e->id, ERR_BUSY, buf_span(&d));
-	buf_fini(&d);
-	return true;
-}
-
 static void
 pub_durable(struct broker *b, struct peer *p, const struct env *e, struct span frame)
 {
@@ -373,8 +395,6 @@ pub_durable(struct broker *b, struct peer *p, const struct env *e, struct span f
 		out_err(b, p, e->id, ERR_BUSY, "too many bytes are being committed");
 		return;
 	}
-	if (refuse_full(b, p, e))
-		return;
 	r = rec_of_env_from(&b->recs, e, frame, from_of(p));
 	if (r == NULL) {
 		out_err(b, p, e->id, ERR_BUSY, "no memory");
@@ -382,6 +402,11 @@ pub_durable(struct broker *b, struct peer *p, const struct env *e, struct span f
 	}
 	u = put_new(1, p->session, e->id);
 	add_record(u, r, e);
+	if (!may_go(b, u)) {
+		refuse_full(b, p, u, 0);
+		put_free(u);
+		return;
+	}
 	u->job.op.u.put.src = rec_rebase(r, env_s(e, ENV_M_SRC), frame);
 	u->job.op.u.put.cur = rec_rebase(r, env_s(e, ENV_M_CUR), frame);
 	u->job.op.u.put.was = rec_rebase(r, env_s(e, ENV_M_WAS), frame);
@@ -434,8 +459,7 @@ frame_item(struct mp_r *r, struct buf *out)
 }
 
 static enum err
-add_item(
-    struct broker *b, struct peer *p, struct put *u, struct span frame, const char **why)
+add_item(struct broker *b, struct peer *p, struct put *u, struct span frame, const char **why)
 {
 	struct env e;
 	enum err code = env_decode(&e, frame, false, why);
@@ -452,33 +476,36 @@ add_item(
 	*why = "src belongs to the BATCH, not to an envelope in it";
 	if (env_has(&e, ENV_M_SRC))
 		return ERR_INVALID;
-	*why = "a group takes no more until it has done some of what it is owed";
-	if (groups_full(b, e.topic) != NULL)
-		return ERR_BUSY;
 	*why = "no memory";
 	r = rec_of_env_from(&b->recs, &e, frame, from_of(p));
 	if (r == NULL)
 		return ERR_BUSY;
 	add_record(u, r, &e);
-	return ERR_OK;
+	*why = NULL;
+	return may_go(b, u) ? ERR_OK : ERR_BUSY;
 }
 
 static bool
 add_items(struct broker *b, struct peer *p, struct put *u, struct mp_r *r, unsigned n)
 {
-	const char *why = "expected [topic, id, meta, body]";
 	enum err code = ERR_OK;
+	const char *why = NULL;
 	struct buf frame;
 
 	buf_init(&frame, LIMIT_FRAME);
 	for (unsigned i = 0; i < n && code == ERR_OK; i++) {
+		why = "expected [topic, id, meta, body]";
 		code = frame_item(r, &frame) ? add_item(b, p, u, buf_span(&frame), &why)
 					     : ERR_BAD_ENVELOPE;
 	}
 	buf_fini(&frame);
 	if (code == ERR_OK)
 		return true;
-	refuse(b, p, u->id, code, (int)u->n, why);
+	if (why == NULL) {
+		refuse_full(b, p, u, (int)u->n - 1);
+	} else {
+		refuse(b, p, u->id, code, (int)u->n, why);
+	}
 	return false;
 }
 

@@ -394,16 +394,16 @@ def test_publishers_wait_for_a_group_that_is_to_lose_nothing(bus, house):
     other.sub("u.*", group="other")
     last = new_id()
     for n in range(5):
-        bus.pub("t.x", n, id=last if n == 4 else None)
+        first = bus.pub("t.x", n, id=last if n == 4 else None)
     e = refused(bus.pub, "t.y", 5)
     assert (e.code, e.retry, e.detail["group"]) == ("BUSY", "later", "slow")
     assert refused(bus.batch, [("u.x", new_id(), {}, 1), ("t.x", new_id(), {}, 2)]).detail["index"] == 1
     bus.pub("u.x", 1)
     again = bus.pub("t.x", 4, id=last)
-    assert (again.meta["seq"], again.meta["groups"], again.meta["again"]) == (head(bus), 1, True), "it is stored: its first answer"
+    assert again.meta == {**first.meta, "again": True}, "it is stored: its first answer"
     assert refused(bus.pub, "t.x", 5, id=last).code == "CONFLICT"
-    assert bus.batch([("t.x", last, {}, 4)]).meta["seqs"] == [again.meta["seq"]]
-    assert bus.batch([("t.x", last, {}, 4), ("u.x", new_id(), {}, 2)]).meta["seqs"] == [again.meta["seq"], again.meta["seq"] + 1]
+    assert bus.batch([("t.x", last, {}, 4)]).meta["seqs"] == [first.meta["seq"]]
+    assert bus.batch([("t.x", last, {}, 4), ("u.x", new_id(), {}, 2)]).meta["seqs"] == [first.meta["seq"], first.meta["seq"] + 2]
     time_it = time.monotonic()
     wait_for(lambda: time.monotonic() - time_it > 1.3, 5, "a look of the broker")
     assert group(bus, "slow")["state"] == "active", "it is not paused"
