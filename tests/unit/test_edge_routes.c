@@ -60,6 +60,17 @@ targets(void)
 	CHECK(!target_next(&rest, &name, &value));
 }
 
+static void
+long_queries(void)
+{
+	char text[TARGET_PAIRS + 1];
+
+	memset(text, '&', sizeof text);
+	CHECK(!target_is_long((struct span){NULL, 0}));
+	CHECK(!target_is_long(span_of(text, TARGET_PAIRS - 1)));
+	CHECK(target_is_long(span_of(text, TARGET_PAIRS)));
+}
+
 static const char *
 decode(const char *raw, bool form)
 {
@@ -236,6 +247,7 @@ main(void)
 
 	buf_init(&scratch, 1 << 16);
 	targets();
+	long_queries();
 	escapes();
 	t = table(&d, &notes, API);
 	CHECK(notes.n == 0);
