@@ -67,6 +67,16 @@ say_json(const struct cli *c)
 	}
 }
 
+bool
+help_is_topic(const char *word)
+{
+	for (size_t i = 0; i < help_ntopics; i++) {
+		if (strcmp(help_topics[i].name, word) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int
 say_topic(const struct cli *c, const char *word)
 {

@@ -14,6 +14,7 @@ extern const size_t help_ntopics;
 extern const char *const help_sections[CLI_SECTIONS];
 
 void help_usage(const struct cli *c, FILE *f);
+bool help_is_topic(const char *word);
 /* `word` begins names of two words ("dead"): list them.  False: it does not. */
 bool help_prefix(const struct cli *c, const char *word, FILE *f);
 /* The manual as roff. */

@@ -80,6 +80,8 @@ unknown(int argc, char **argv)
 	fprintf(stderr, "taxi: no command '%s'", argv[1]);
 	if (near != NULL) {
 		fprintf(stderr, "; did you mean `taxi %s`?\n", near->name);
+	} else if (help_is_topic(argv[1])) {
+		fprintf(stderr, "; did you mean `taxi help %s`?\n", argv[1]);
 	} else {
 		fputs(
 		    "; a command comes first, options after it; `taxi help` lists them\n", stderr);

@@ -147,7 +147,7 @@ const struct cli_command cli_pub = {
     .help = "BODY is JSON, @FILE or - (standard input); none is an empty body.\n\n"
 	    "  taxi pub notes.today '{\"text\":\"hello\"}'\n"
 	    "  taxi pub --order-key plate-7 plate.moved @moved.json\n"
-	    "  taxi pub --retain status.door '{\"open\":false}'\n"
+	    "  taxi pub --retain state.door '{\"open\":false}'\n"
 	    "  taxi pub rows.raw --lines --of run-17 <run-17.ndjson\n\n"
 	    "Prints the seq in the journal and how many groups will get it.  A topic below live. "
 	    "is not stored.\n"

@@ -157,12 +157,15 @@ const struct cli_command cli_replay = {
     .name = "replay",
     .operands = "",
     .about = "Give a group a range of the journal again",
-    .help = "  taxi replay --group pusher-postgres --from -2h --dry\n"
-	    "  taxi replay --group pusher-postgres --from -2h --topic rows.in\n"
-	    "  taxi replay --group audit --from 1200 --to 1300\n\n"
-	    "The records come again behind what the group is owed, each with a new seq and its old "
-	    "id.  What was stopped says\n"
-	    "where to go on.\n",
+    .help =
+	"  taxi replay --group pusher-postgres --from -2h --dry\n"
+	"  taxi replay --group pusher-postgres --from -2h --topic rows.in\n"
+	"  taxi replay --group audit --from 1200 --to 1300\n\n"
+	"The group must be there: a new one gets the past with `taxi sub --group NEW --from -2h "
+	"PATTERN`, or a worker's own `from`.\n"
+	"The records come again behind what the group is owed, each with a new seq and its old "
+	"id.  What was stopped says\n"
+	"where to go on.\n",
     .rows = rows,
     .nrows = sizeof rows / sizeof rows[0],
     .run = run,

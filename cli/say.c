@@ -43,9 +43,8 @@ say_next(enum err code)
 	case ERR_INVALID: return "correct what is listed and send it again";
 	case ERR_UNAUTHENTICATED: return "connect with --key FILE; `taxi keys new` makes one";
 	case ERR_DENIED:
-		return "the broker's acl does not allow it to this identity; `taxi keys allow` "
-		       "changes "
-		       "it";
+		return "the acl does not allow it to this identity (`taxi keys allow` changes it), "
+		       "or it is nobody's to do";
 	case ERR_NOT_FOUND:
 		return "check the name: `taxi groups`, `taxi services`, `taxi dead ls` list what "
 		       "is "
@@ -57,9 +56,8 @@ say_next(enum err code)
 	case ERR_BUSY:
 		return "nothing was done: wait and send it again; `taxi doctor` says what is full";
 	case ERR_DRAINING:
-		return "nothing was done: whoever serves this is going down; `taxi drain` asks the "
-		       "broker, "
-		       "`taxi drain --off` ends it";
+		return "nothing was done: whoever serves this is going down; `taxi drain "
+		       "--status` asks the broker, `taxi drain --off` ends it";
 	case ERR_NO_WORKERS: return "nothing was done: `taxi services` lists who serves what";
 	case ERR_UPSTREAM:
 	case ERR_WORKER_LOST:
