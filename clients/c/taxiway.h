@@ -1,23 +1,27 @@
 #ifndef TAXIWAY_H
 #define TAXIWAY_H
-/* libtaxiway: a program's place on the Taxiway bus.  cc prog.c $(pkg-config --cflags --libs
- *taxiway)
+/* libtaxiway: a program's place on the Taxiway bus.
  *
- *	struct taxi *t = taxi_open(&(struct taxi_options){.name = "hello"});
- *	if (taxi_publish(t, &(struct taxi_pub){.topic = "lab.hello", .json = "{\"n\":1}"}, 0, NULL)
- *== TAXI_OK) puts("on disk"); taxi_close(t);
+ *	cc prog.c $(pkg-config --cflags --libs taxiway)
+ *
+ *	struct taxi *t = taxi_open(&(struct taxi_options){.name = "hello", .log = "warn"});
+ *	struct taxi_pub p = {.topic = "lab.hello", .json = "{\"n\":1}"};
+ *	if (taxi_publish(t, &p, 5000, NULL) == TAXI_OK)
+ *		puts("on disk");
+ *	taxi_close(t);
  *
  * Threads: a taxi and all that comes from it belong to one thread; every thread may have its own.
  * taxi_stop alone may be called from anywhere, a signal handler too; whatever else another thread
  * has to say goes through a pipe or eventfd and taxi_watch.
  * Time: milliseconds.  Nothing happens but inside of taxi_run, taxi_poll, taxi_drain and the
- *blocking calls: there the bus is heard and callbacks run.  The broker takes a program that is not
- *there for 5 s for dead (its deliveries go to others): call taxi_poll(t, 0) in the middle of long
- *work. The connection heals by itself: after a broker's restart subscriptions are made again and
- *what was not answered is sent again under its old id, which the broker knows if it had stored it.
+ * blocking calls: there the bus is heard and callbacks run.  The broker takes a program that is
+ * not there for 5 s for dead (its deliveries go to others): call taxi_poll(t, 0) in the middle of
+ * long work.  The connection heals by itself: after a broker's restart subscriptions are made
+ * again, and what was not answered is sent again under its old id, which the broker knows if it
+ * had stored it.
  * Ownership: what is passed in is copied; strings and bytes handed out live as long as what they
- *came from.  Bodies are bytes of one msgpack value; JSON text is converted where a `json` is given
- * instead, and helpers at the end read and make bodies.
+ * came from.  Bodies are bytes of one msgpack value; JSON text is converted where a `json` is
+ * given instead, and helpers at the end read and make bodies.
  * Memory: a program that runs out of it is ended with exit code 111 and a line that says so. */
 #include <stdbool.h>
 #include <stddef.h>
