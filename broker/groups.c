@@ -317,9 +317,8 @@ on_created(struct broker *b, struct job *j)
 	create_free(c);
 }
 
-/* `from` of a SUB: "new", "all", {seq} or {time} (unix ms).  False: neither. */
-static bool
-read_from(struct span raw, enum journal_from *from, int64_t *arg)
+bool
+groups_from(struct span raw, enum journal_from *from, int64_t *arg)
 {
 	struct mp_r r;
 	struct span key;
@@ -378,7 +377,7 @@ create(struct broker *b, struct peer *p, const struct env *e, struct join *j)
 	struct owed_group *g;
 	struct create *c;
 
-	if (!read_from(env_s(e, ENV_M_FROM), &from, &arg) || set.tries == 0 || set.ack_ms == 0) {
+	if (!groups_from(env_s(e, ENV_M_FROM), &from, &arg) || set.tries == 0 || set.ack_ms == 0) {
 		out_err(b, p, e->id, ERR_INVALID,
 		    "from: expected \"new\", \"all\", {seq} or {time}; tries and ack_ms: above 0");
 		join_free(b, j);

@@ -7,6 +7,7 @@
 
 #include "base/timer.h"
 #include "broker/group.h"
+#include "broker/journal.h"
 #include "broker/match.h"
 #include "broker/policy.h"
 #include "broker/rec.h"
@@ -82,6 +83,8 @@ struct owed_group *groups_find(const struct broker *b, struct span name);
 
 /* A pattern of durable topics? */
 bool groups_can_be_owed(struct span pattern);
+/* `from` of a SUB: "new" (or {NULL,0}), "all", {seq} or {time} (unix ms).  False: none of them. */
+bool groups_from(struct span raw, enum journal_from *from, int64_t *arg);
 /* A SUB with `group`: answers it, at once or after the commit. */
 void groups_sub(struct broker *b, struct peer *p, const struct env *e);
 void groups_unsub(struct broker *b,

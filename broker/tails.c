@@ -7,7 +7,6 @@
 #include "base/str.h"
 #include "broker/out.h"
 #include "broker/retained.h"
-#include "proto/mp.h"
 #include "proto/topic.h"
 
 enum { RECORDS_A_TURN = 1024, PAGES_A_TURN = 2 };
@@ -73,19 +72,28 @@ struct replay {
 	struct sub *s;
 };
 
+static void
+hand_row(struct broker *b, struct sub *s, const struct journal_row *row, bool last)
+{
+	struct rec *r = rec_of_row(&b->recs, row);
+
+	if (r == NULL) {
+		b->drops[DROP_NO_MEMORY]++;
+		return;
+	}
+	hand_over(b, s, r, last);
+	rec_drop(r);
+}
+
 static bool
 on_row(void *arg, const struct journal_row *row)
 {
 	struct replay *y = arg;
-	struct rec *r;
 
 	if (row->only.p == NULL && topic_match(y->s->pattern, row->topic)) {
 		if (!has_room(y->s, row->frame.n))
 			return false;
-		r = rec_of_row(&y->b->recs, row);
-		if (r != NULL)
-			hand_over(y->b, y->s, r, false);
-		rec_drop(r);
+		hand_row(y->b, y->s, row, false);
 	}
 	y->s->read = row->seq + 1;
 	return true;
@@ -120,7 +128,6 @@ on_last(void *arg, const struct journal_row *row)
 {
 	struct look *k = arg;
 	struct sub *s = k->s;
-	struct rec *r;
 
 	k->any = true;
 	k->past = retained_is_past(s->pattern, row->topic);
@@ -132,10 +139,7 @@ on_last(void *arg, const struct journal_row *row)
 		k->full = !has_room(s, row->frame.n);
 		if (k->full)
 			return false;
-		r = rec_of_row(&k->b->recs, row);
-		if (r != NULL)
-			hand_over(k->b, s, r, true);
-		rec_drop(r);
+		hand_row(k->b, s, row, true);
 	}
 	(void)str_copy(k->at, sizeof(k->at), row->topic);
 	return true;
@@ -187,6 +191,7 @@ tails_turn(struct broker *b)
 {
 	unsigned pages = PAGES_A_TURN;
 	struct sub *s;
+	bool paged;
 
 	LIST_EACH (s, &b->tails_behind, struct sub, behind) {
 		if (!has_room(s, 0))
@@ -195,13 +200,19 @@ tails_turn(struct broker *b)
 			broker_soon(b);
 			return;
 		}
-		pages -= replay(b, s) ? 1 : 0;
+		paged = replay(b, s);
+		pages -= paged ? 1 : 0;
 		if (s->last == NULL && s->read > b->head) {
 			list_remove(&s->behind);
 			if (s->joins)
 				s->read = 0;
-		} else if (has_room(s, 0)) {
+			continue;
+		}
+		if (has_room(s, 0))
 			broker_soon(b);
+		if (paged) { /* the next page is another's */
+			list_remove(&s->behind);
+			list_push_back(&b->tails_behind, &s->behind);
 		}
 	}
 }
@@ -222,36 +233,25 @@ tails_open(struct broker *b)
 	return journal_retained(b->journal, span_str(""), on_any, &b->retained);
 }
 
-/* `from`: "new", "all", {seq} or {time}; 0: live only. */
+/* The first seq it is to have; 0: live only. */
 static bool
 read_from(struct span raw, const struct broker *b, uint64_t *read)
 {
-	struct mp_r r;
-	struct span key;
+	enum journal_from from;
+	int64_t arg;
 
 	*read = 0;
-	if (raw.p == NULL)
-		return true;
-	mp_r_init(&r, raw);
-	if (mp_peek(&r) == MP_STR) {
-		key = mp_str(&r, 8);
-		if (span_is(key, "all"))
-			*read = journal_first(b->journal) ? journal_first(b->journal) : 1;
-		return span_is(key, "all") || span_is(key, "new");
-	}
-	if (mp_map(&r) != 1)
+	if (!groups_from(raw, &from, &arg))
 		return false;
-	key = mp_str(&r, 8);
-	if (span_is(key, "time")) {
-		*read = journal_seek(b->journal, (int64_t)mp_u64(&r, INT64_MAX - 1));
-	} else if (span_is(key, "seq")) {
-		*read = mp_u64(&r, INT64_MAX);
-	} else {
-		return false;
+	switch (from) {
+	case JOURNAL_FROM_NEW: return true;
+	case JOURNAL_FROM_ALL: *read = journal_first(b->journal); break;
+	case JOURNAL_FROM_SEQ: *read = (uint64_t)arg; break;
+	case JOURNAL_FROM_TIME: *read = journal_seek(b->journal, arg); break;
 	}
 	if (*read == 0)
 		*read = 1;
-	return mp_done(&r);
+	return true;
 }
 
 /* Its last values, then what was committed meanwhile, then it is live. */
@@ -275,7 +275,8 @@ tails_sub(struct broker *b, struct peer *p, const struct env *e)
 	uint64_t read;
 
 	if (!read_from(env_s(e, ENV_M_FROM), b, &read)) {
-		out_err(b, p, e->id, ERR_INVALID, "from: expected \"new\", \"all\", {seq} or {time}");
+		out_err(
+		    b, p, e->id, ERR_INVALID, "from: expected \"new\", \"all\", {seq} or {time}");
 		return;
 	}
 	if (s == NULL && (s = registry_sub_add(p, SUB_TAIL, e->topic)) == NULL) {

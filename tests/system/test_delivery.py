@@ -171,6 +171,21 @@ def test_replay_of_a_range(bus, house):
     assert refused(bus.req, "sys.replay", {"group": "nobody", "from": 1}).code == "NOT_FOUND"
 
 
+def test_tails_that_read_much_leave_pages_to_the_others(house):
+    """Two that go through all of a journal for its last record do not keep a third from a value that is there at once."""
+    house.broker("--max-bytes", "4m")
+    bus, tail = house.bus(), house.bus()
+    bus.pub("r.x", "value", retain=True)
+    for _ in range(10):
+        bus.batch([["t.x", new_id(), {}, "x" * 100000] for _ in range(10)])
+    for n in (1, 2):
+        bus.pub(f"z{n}.end", n)
+    for pattern, meta in (("z1.>", {"from": "all"}), ("z2.>", {"from": "all"}), ("r.>", {})):
+        tail.start("SUB", pattern, {"credit": 10, **meta})
+    got = [tail.recv().topic for _ in range(3)]
+    assert got[0] == "r.x" and sorted(got[1:]) == ["z1.end", "z2.end"]
+
+
 def test_replay_of_nothing(bus, house):
     bus.sub("t.>", group="g")
     assert bus.req("sys.replay", {"group": "g", "from": "all"}).body["replayed"] == 0, "there is no record yet"
