@@ -27,7 +27,7 @@ on_saved(struct broker *b, struct job *j)
 
 	if (g != NULL) {
 		g->saving = false;
-		if (g->unsealing && !s->sealed) {
+		if (g->unsealing && !s->sealed && j->op.err != ERR_BUSY) {
 			g->unsealing = false;
 			groups_busy(g);
 		}
