@@ -106,11 +106,9 @@ damaged(struct journal_reader *r, const char *table, struct span name, uint64_t 
 	}
 }
 
-static bool
-load(struct journal_reader *r, enum st st, struct journal_row *row)
+bool
+journal_reader_row(const struct journal_db *d, unsigned st, struct journal_row *row)
 {
-	const struct journal_db *d = &r->db;
-
 	*row = (struct journal_row){
 	    .seq = journal_db_u(d, st, 0),
 	    .at_ms = journal_db_i(d, st, 1),
@@ -121,8 +119,14 @@ load(struct journal_reader *r, enum st st, struct journal_row *row)
 	    .from = journal_db_span(d, st, 8),
 	    .only = journal_db_span(d, st, 9),
 	};
-	if (journal_db_fixed(d, st, 3, row->id, sizeof row->id) &&
-	    journal_db_u(d, st, 4) == journal_crc_row(row))
+	return journal_db_fixed(d, st, 3, row->id, sizeof row->id) &&
+	       journal_db_u(d, st, 4) == journal_crc_row(row);
+}
+
+static bool
+load(struct journal_reader *r, enum st st, struct journal_row *row)
+{
+	if (journal_reader_row(&r->db, st, row))
 		return true;
 	damaged(r, st == LAST ? "retained" : "records", row->topic, row->seq);
 	return false;

@@ -34,6 +34,10 @@ uint64_t journal_reader_find(struct journal_reader *r, const uint8_t id[16]);
 int journal_reader_retained(
     struct journal_reader *r, struct span after, uint64_t head, journal_row_fn *fn, void *arg);
 
+/* A record (seq, at, exp, id, crc, topic, key, frame, sender, only); false: damaged.  Spans live
+ * until the next step. */
+bool journal_reader_row(const struct journal_db *d, unsigned st, struct journal_row *row);
+
 /* file_bytes, oldest_ms and damaged */
 void journal_reader_stats(struct journal_reader *r, struct journal_stats *s);
 

@@ -13,6 +13,7 @@
 #include "broker/journal_last.h"
 #include "broker/journal_look.h"
 #include "broker/journal_mark.h"
+#include "broker/journal_reader.h"
 #include "broker/journal_schema.h"
 
 struct check {
@@ -87,25 +88,6 @@ check_table(struct check *c, const char *what, const char *text)
 	sqlite3_finalize(st);
 }
 
-static bool
-row_is_sound(const struct check *c, unsigned st, struct journal_row *row)
-{
-	const struct journal_db *d = &c->db;
-
-	*row = (struct journal_row){
-	    .seq = journal_db_u(d, st, 0),
-	    .at_ms = journal_db_i(d, st, 1),
-	    .exp_ms = journal_db_i(d, st, 2),
-	    .topic = journal_db_span(d, st, 5),
-	    .key = journal_db_span(d, st, 6),
-	    .frame = journal_db_span(d, st, 7),
-	    .from = journal_db_span(d, st, 8),
-	    .only = journal_db_span(d, st, 9),
-	};
-	return journal_db_fixed(d, st, 3, row->id, sizeof row->id) &&
-	       journal_db_u(d, st, 4) == journal_crc_row(row);
-}
-
 static void
 check_records(struct check *c, uint64_t meta_head)
 {
@@ -115,7 +97,7 @@ check_records(struct check *c, uint64_t meta_head)
 	int rc;
 
 	while ((rc = journal_db_step(&c->db, RECORDS)) == SQLITE_ROW) {
-		bool sound = row_is_sound(c, RECORDS, &row);
+		bool sound = journal_reader_row(&c->db, RECORDS, &row);
 
 		if (!sound)
 			problem(c, "record %llu: damaged", (unsigned long long)row.seq);
@@ -148,7 +130,7 @@ check_retained(struct check *c)
 
 	while ((rc = journal_db_step(&c->db, RETAINED)) == SQLITE_ROW) {
 		c->v->retained++;
-		if (!row_is_sound(c, RETAINED, &row)) {
+		if (!journal_reader_row(&c->db, RETAINED, &row)) {
 			problem(c, "last value of %.*s: damaged", (int)row.topic.n,
 			    row.topic.p != NULL ? (const char *)row.topic.p : "");
 		}
@@ -186,15 +168,29 @@ number(struct check *c, const char *text)
 	return v;
 }
 
-/* What several places say about the same thing. */
-static void
-check_head(struct check *c, const char *dir, uint64_t meta_head)
+/* 0: there is none. */
+static uint64_t
+mark_of(const char *dir)
 {
-	uint64_t next = (uint64_t)number(c, "SELECT coalesce(max(next), 0) FROM groups");
-	uint64_t kept = (uint64_t)number(c, "SELECT kept FROM meta") + c->kept_later;
 	char *path = xasprintf("%s/" JOURNAL_LOCK, dir);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	uint64_t mark = 0;
+
+	if (fd != -1) {
+		if (!journal_mark_read(fd, &mark))
+			mark = 0;
+		close(fd);
+	}
+	free(path);
+	return mark;
+}
+
+/* What several places say about the same thing. */
+static void
+check_head(struct check *c, uint64_t mark, uint64_t meta_head)
+{
+	uint64_t next = (uint64_t)number(c, "SELECT coalesce(max(next), 0) FROM groups");
+	uint64_t kept = (uint64_t)number(c, "SELECT kept FROM meta") + c->kept_later;
 
 	if (c->v->records > 0 && c->v->head < meta_head) {
 		problem(c, "records end at %llu, meta says %llu", (unsigned long long)c->v->head,
@@ -208,7 +204,7 @@ check_head(struct check *c, const char *dir, uint64_t meta_head)
 		problem(c, "records end at %llu, a group begins at %llu",
 		    (unsigned long long)c->v->head, (unsigned long long)next);
 	}
-	if (fd != -1 && journal_mark_read(fd, &mark) && mark > c->v->head) {
+	if (mark > c->v->head) {
 		problem(c, "records end at %llu, " JOURNAL_LOCK " says %llu",
 		    (unsigned long long)c->v->head, (unsigned long long)mark);
 	}
@@ -216,9 +212,6 @@ check_head(struct check *c, const char *dir, uint64_t meta_head)
 		problem(c, "frames of %llu bytes, meta says %llu", (unsigned long long)c->kept,
 		    (unsigned long long)kept);
 	}
-	if (fd != -1)
-		close(fd);
-	free(path);
 }
 
 static char *
@@ -258,7 +251,7 @@ int
 journal_verify(const char *dir, journal_verify_fn *say, void *arg, struct journal_verified *out)
 {
 	struct check c = {.say = say, .arg = arg, .v = out};
-	uint64_t meta_head;
+	uint64_t meta_head, mark = mark_of(dir); /* before the snapshot, which may be later */
 
 	*out = (struct journal_verified){0};
 	if (journal_look_open(&c.db, dir) == -1)
@@ -274,7 +267,7 @@ journal_verify(const char *dir, journal_verify_fn *say, void *arg, struct journa
 		check_retained(&c);
 		for (unsigned i = 0; i < 3; i++)
 			check_ids(&c, IDS + i);
-		check_head(&c, dir, meta_head);
+		check_head(&c, mark, meta_head);
 		out->dead = (uint64_t)number(&c, "SELECT count(*) FROM dead");
 	}
 	journal_look_close(&c.db);

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from bus import Bus, BusError
+from bus import Bus, BusError, new_id
 from conftest import BIN, SLOW
 
 
@@ -34,6 +34,21 @@ def test_verify_and_dump_beside_a_broker(house):
     assert bytes.fromhex(json.loads(out)["frame"])[0] == 0x95  # the sender's frame begins with its header
     fill(bus, 3)
     assert bus.req("sys.stats").body["head"] == 53
+
+
+def test_verify_while_records_come(house):
+    """journal.lock tells of later commits than a snapshot holds: that is no damage."""
+    house.broker()
+    bus = house.bus()
+    for _ in range(5):
+        bus.batch([("t.x", new_id(), {}, "x" * 1000) for _ in range(1000)])
+    p = subprocess.Popen([BIN / "taxi", "journal", "verify", house.base / "journal"], stdout=subprocess.PIPE, text=True)
+    n = 0
+    while p.poll() is None:
+        bus.pub("t.x", n)
+        n += 1
+    assert n > 0 and p.returncode == 0, p.stdout.read()
+    p.stdout.close()
 
 
 def test_a_body_whose_text_is_far_longer(house):
