@@ -383,7 +383,8 @@ fail:
 	return NULL;
 }
 
-/* What the journal took and did not finish is told that it did not. */
+/* What the journal took and gave back unreaped may be on disk or not: DRAINING, which says that it
+ * is not, would be a lie. */
 static void
 close_journal(struct broker *b)
 {
@@ -393,7 +394,7 @@ close_journal(struct broker *b)
 	journal_close(b->journal);
 	while ((j = LIST_FIRST(&b->all_jobs, struct job, node)) != NULL) {
 		list_remove(&j->node);
-		j->op.err = ERR_DRAINING;
+		j->op.err = ERR_STORE_FAILED;
 		j->done(b, j);
 	}
 }
