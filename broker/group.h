@@ -137,6 +137,7 @@ struct group_verdict {
 	uint64_t seq, try_no;
 	int64_t ms;         /* NAK: delay, < 0 for the group's own backoff.  EXTEND: from now */
 	struct span reason; /* {NULL,0}: none given */
+	bool untried;       /* NAK: it was not begun, so no try is counted; `ms` < 0: 100 */
 };
 bool group_ack(struct group *g, uint64_t session, uint64_t seq);
 bool group_nak(struct group *g, uint64_t session, const struct group_verdict *v, int64_t now);

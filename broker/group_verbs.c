@@ -5,6 +5,7 @@
 
 #include "base/die.h"
 
+#define UNTRIED_MS 100
 #define BACKOFF_FIRST_MS 250
 #define BACKOFF_FACTOR 3
 #define BACKOFF_MOST_MS 300000
@@ -186,7 +187,13 @@ group_nak(struct group *g, uint64_t session, const struct group_verdict *v, int6
 	if (e == NULL)
 		return stale(g);
 	group_note(g, GROUP_NAKED, e, session, v->reason);
-	group_fail(g, e, v->ms, v->reason.p ? v->reason : span_str("NAK"), now);
+	if (v->untried) {
+		group_work_lift(g, e);
+		group_work_delay(g, e, now + (v->ms >= 0 ? v->ms : UNTRIED_MS));
+		group_order_back(g, e);
+	} else {
+		group_fail(g, e, v->ms, v->reason.p ? v->reason : span_str("NAK"), now);
+	}
 	return true;
 }
 

@@ -106,7 +106,8 @@ groups_verdict(struct broker *b, struct peer *p, const struct env *e)
 	struct group_verdict v = {.seq = env_u(e, ENV_M_SEQ, 0),
 	    .try_no = env_u(e, ENV_M_TRY, 0),
 	    .ms = env_has(e, ENV_M_DELAY) ? (int64_t)env_u(e, ENV_M_DELAY, 0) : -1,
-	    .reason = env_s(e, ENV_M_REASON)};
+	    .reason = env_s(e, ENV_M_REASON),
+	    .untried = env_u(e, ENV_M_AGAIN, 0) != 0};
 	bool took;
 
 	if (g == NULL)

@@ -74,7 +74,11 @@ turn_away(struct worker *w, const struct env *head, enum err code, const char *w
 	switch (kind_of(head)) {
 	case DELIVERY_REQUEST: worker_out_err(w, head->id, code, why); break;
 	case DELIVERY_EVENT:
-		worker_out_nak(w, head, code == ERR_BAD_ENVELOPE ? INT64_MIN : 0, why);
+		if (code == ERR_BAD_ENVELOPE) {
+			worker_out_nak(w, head, INT64_MIN, why);
+		} else {
+			worker_out_untried(w, head, why);
+		}
 		break;
 	case DELIVERY_TAIL: break;
 	}
@@ -171,7 +175,7 @@ on_msg(struct worker *w, const struct env *head, struct span frame)
 	s->count.delivered++;
 	if (worker_keys_refuses(d)) {
 		s->count.refused++;
-		worker_nak(&d->m, -1, "one before it of its key went back");
+		worker_delivery_untried(d, "one before it of its key went back");
 	} else if (s->cancels) {
 		worker_cancel_check(d);
 	} else {

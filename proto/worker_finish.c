@@ -87,6 +87,15 @@ settle(struct delivery *d, int64_t delay_ms, const char *reason)
 }
 
 void
+worker_delivery_untried(struct delivery *d, const char *reason)
+{
+	d->m.sub->count.naked++;
+	worker_out_untried(d->w, &d->m.head, reason);
+	worker_keys_given_back(d);
+	finish(d);
+}
+
+void
 worker_ack(struct worker_msg *m)
 {
 	struct delivery *d = delivery_of(m);

@@ -72,18 +72,34 @@ cut(const char *s, size_t max)
 	return span_of(s, s ? strnlen(s, max) : 0);
 }
 
+static void
+verdict(struct env *e, enum env_verb verb, const struct env *head, const char *reason)
+{
+	env_init(e, verb, span_str(""), head->id);
+	env_set_s(e, ENV_M_GROUP, env_s(head, ENV_M_GROUP));
+	env_set_u(e, ENV_M_SEQ, env_u(head, ENV_M_SEQ, 0));
+	env_set_u(e, ENV_M_TRY, env_u(head, ENV_M_TRY, 0));
+	env_set_s(e, ENV_M_REASON, cut(reason, LIMIT_REASON));
+}
+
 void
 worker_out_nak(struct worker *w, const struct env *head, int64_t delay_ms, const char *reason)
 {
 	struct env e;
 
-	env_init(&e, delay_ms == INT64_MIN ? ENV_REJECT : ENV_NAK, span_str(""), head->id);
-	env_set_s(&e, ENV_M_GROUP, env_s(head, ENV_M_GROUP));
-	env_set_u(&e, ENV_M_SEQ, env_u(head, ENV_M_SEQ, 0));
-	env_set_u(&e, ENV_M_TRY, env_u(head, ENV_M_TRY, 0));
+	verdict(&e, delay_ms == INT64_MIN ? ENV_REJECT : ENV_NAK, head, reason);
 	if (delay_ms >= 0)
 		env_set_u(&e, ENV_M_DELAY, (uint64_t)(delay_ms < 86400000 ? delay_ms : 86400000));
-	env_set_s(&e, ENV_M_REASON, cut(reason, LIMIT_REASON));
+	worker_out_env(w, &e);
+}
+
+void
+worker_out_untried(struct worker *w, const struct env *head, const char *reason)
+{
+	struct env e;
+
+	verdict(&e, ENV_NAK, head, reason);
+	env_set_u(&e, ENV_M_AGAIN, 1);
 	worker_out_env(w, &e);
 }
 

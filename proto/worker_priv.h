@@ -130,7 +130,11 @@ bool worker_out_env(struct worker *w, const struct env *e); /* small ones, that 
 void worker_out_err(struct worker *w, const uint8_t id[16], enum err code, const char *text);
 void worker_out_ack(struct worker_sub *s, uint64_t seq);
 void worker_out_credit(struct worker_sub *s); /* one envelope of an ephemeral one */
+/* INT64_MIN: REJECT; < 0: the broker's backoff. */
 void worker_out_nak(struct worker *w, const struct env *head, int64_t delay_ms, const char *reason);
+/* Back to the broker as it came: no try is counted. */
+void worker_out_untried(struct worker *w, const struct env *head, const char *reason);
+void worker_delivery_untried(struct delivery *d, const char *reason); /* an event: finishes it */
 void worker_out_flush(struct worker *w);
 void worker_out_void(struct worker *w); /* the session ended: all of it means nothing any more */
 struct worker_frame *worker_frame_new(struct span bytes); /* NULL: no memory */

@@ -44,12 +44,12 @@ export class Message {
 
 	ack() { if (this.group) this.#say('ACK', { seqs: [this.seq] }); }
 
-	/** Again, after `delay` ms or the broker's backoff. */
-	nak({ delay, reason } = {}) {
+	/** Again, after `delay` ms or the broker's backoff; `untried`: it was not begun, no try is counted. */
+	nak({ delay, reason, untried } = {}) {
 		if (this.finished || !this.group) return;
 		// With the NAK in one PACK, so that its PONG comes before anything that is sent after the NAK.
 		const ping = this.key === undefined || this.void ? null : this.#sub._refuse(this.key);
-		this.#say('NAK', { try: this.attempt, delay, reason });
+		this.#say('NAK', { try: this.attempt, delay, reason, again: untried });
 		if (ping) this.#sub.bus._send(encode('PING', '', ping));
 	}
 
@@ -131,7 +131,7 @@ export class Subscription {
 		this.bus.subs.delete(this);
 		await this.bus._call('UNSUB', this.pattern, { group: this.group, serve: this.meta.serve }).catch(() => {});
 		for (const m of this.#queue.splice(0)) {
-			if (m.isRequest) m.fail('DRAINING', 'unsubscribed'); else m.nak({ delay: 0, reason: 'unsubscribed' });
+			if (m.isRequest) m.fail('DRAINING', 'unsubscribed'); else m.nak({ delay: 0, reason: 'unsubscribed', untried: true });
 		}
 		this._end();
 	}
@@ -144,7 +144,7 @@ export class Subscription {
 		if (m.group || m.isRequest) this.hand.add(m);
 		if (m.bad && m.isRequest) m.fail('BAD_ENVELOPE', m.bad.message);
 		else if (m.bad) m.reject(`unreadable: ${m.bad.message}`.slice(0, 100));
-		else if (this.#refused.has(m.key)) m.nak({ reason: 'one before it of its key went back' });
+		else if (this.#refused.has(m.key)) m.nak({ reason: 'one before it of its key went back', untried: true });
 		else {
 			this.cancels?.ask(m);
 			this.#queue.push(m);

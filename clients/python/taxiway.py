@@ -52,11 +52,11 @@ class Message(Answer):
     def ack(self):
         self._say("ACK", seqs=[self.seq]) if self.group else None
 
-    def nak(self, delay=None, reason=None):
-        """Again, after `delay` or the broker's backoff."""
+    def nak(self, delay=None, reason=None, untried=None):
+        """Again, after `delay` or the broker's backoff; `untried`: it was not begun, no try is counted."""
         if self.key is not None and not self.finished and not self.void:
             self.sub._refuse_key(self.key)
-        self._say("NAK", reason=reason, delay=None if delay is None else int(delay * 1000), **{"try": self.attempt})
+        self._say("NAK", reason=reason, delay=None if delay is None else int(delay * 1000), again=untried, **{"try": self.attempt})
         if self.key is not None:  # with the NAK in one PACK, so that its PONG comes before anything sent after the NAK
             self.sub.bus._send(encode("PING", "", self.sub.refused.get(self.key)))
 
@@ -126,7 +126,7 @@ class Subscription:
         await self.bus._call("UNSUB", self.pattern, {k: self.meta.get(k) for k in ("group", "serve")})
         while self.queue:
             m = self.queue.popleft()
-            m.fail("DRAINING", "unsubscribed") if m.is_request else m.nak(0, "unsubscribed") if m.group else None
+            m.fail("DRAINING", "unsubscribed") if m.is_request else m.nak(0, "unsubscribed", True) if m.group else None
         self._end()
 
     def _end(self):
@@ -137,7 +137,7 @@ class Subscription:
         if m.group or m.is_request:
             self.hand.add(m)
         if m.key is not None and m.key in self.refused:
-            return m.nak(reason="one before it of its key went back")
+            return m.nak(reason="one before it of its key went back", untried=True)
         self.queue.append(m)
         self.news.set()
 

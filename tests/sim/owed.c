@@ -336,14 +336,15 @@ verdict(struct owed *g, uint64_t seq, uint64_t session, uint64_t what)
 	struct fact *f = &g->f[seq];
 	struct group_verdict v = {.seq = seq,
 	    .try_no = sim_one_in(s, 10) ? sim_rnd(s, 4) : f->fails + 1,
-	    .ms = what != 1 && sim_one_in(s, 2) ? -1 : (int64_t)sim_rnd(s, 3000)};
+	    .ms = what != 1 && sim_one_in(s, 2) ? -1 : (int64_t)sim_rnd(s, 3000),
+	    .untried = what == 0 && sim_one_in(s, 4)};
 	bool want = f->fate == OWED && is_held_by(g, seq, session) && v.try_no == f->fails + 1,
 	     took;
 
 	g->life.stale += want ? 0 : 1;
 	if (what == 0) {
 		if (want)
-			truth_failed(g, seq, v.ms);
+			(v.untried ? truth_untried : truth_failed)(g, seq, v.ms);
 		took = group_nak(g->core, session, &v, s->now);
 	} else if (what == 1) {
 		if (want)

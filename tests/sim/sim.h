@@ -144,7 +144,8 @@ void truth_remember(const struct owed *g, struct memory *m);
 void truth_committed(struct owed *g, uint64_t seq);
 void truth_delivered(struct owed *g, int peer, const struct group_item *it);
 void truth_dying(struct owed *g, const struct group_item *it, struct span reason);
-void truth_failed(struct owed *g, uint64_t seq, int64_t delay); /* < 0: backoff */
+void truth_failed(struct owed *g, uint64_t seq, int64_t delay);  /* < 0: backoff */
+void truth_untried(struct owed *g, uint64_t seq, int64_t delay); /* < 0: 100 ms */
 void truth_rejected(struct owed *g, uint64_t seq);
 void truth_acked(struct owed *g, uint64_t seq);
 void truth_left(struct owed *g, int peer);

@@ -206,6 +206,15 @@ land(struct owed *g, uint64_t seq)
 	g->f[seq].holder = -1;
 }
 
+/* The later ones of its key come back, and nothing is counted. */
+static void
+take_later(struct owed *g, uint64_t seq)
+{
+	for (uint64_t q = seq + 1; q <= g->s->head; q++)
+		if (same_key(g, seq, q) && g->f[q].holder >= 0)
+			land(g, q);
+}
+
 void
 truth_failed(struct owed *g, uint64_t seq, int64_t delay)
 {
@@ -222,10 +231,17 @@ truth_failed(struct owed *g, uint64_t seq, int64_t delay)
 	f->surely = g->s->now + (delay >= 0 ? delay : base * 5 / 4 + 1);
 	if (f->fails >= g->conf.tries)
 		f->fate = DYING;
-	/* The later ones of its key come back, and nothing is counted. */
-	for (uint64_t q = seq + 1; q <= g->s->head; q++)
-		if (same_key(g, seq, q) && g->f[q].holder >= 0)
-			land(g, q);
+	take_later(g, seq);
+}
+
+void
+truth_untried(struct owed *g, uint64_t seq, int64_t delay)
+{
+	struct fact *f = &g->f[seq];
+
+	land(g, seq);
+	f->not_before = f->surely = g->s->now + (delay >= 0 ? delay : 100);
+	take_later(g, seq);
 }
 
 void
