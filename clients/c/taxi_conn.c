@@ -112,12 +112,21 @@ wrong(const char *option, const char *value, const char *expected)
 	return true;
 }
 
+static const char *
+or_env(const char *given, const char *name)
+{
+	const char *v = given ? given : getenv(name);
+
+	return v ? v : "";
+}
+
 static bool
 use_keys(const struct taxi_options *o)
 {
 	char why[KEYS_WHY];
 
-	if (keys_use(o->key ? o->key : "", o->broker_key ? o->broker_key : "", why) == 0)
+	if (keys_use(or_env(o->key, "TAXI_KEY"), or_env(o->broker_key, "TAXI_BROKER_KEY"), why) ==
+	    0)
 		return true;
 	log_error("bad_option", LOG_S("option", "key, broker_key"), LOG_S("reason", why));
 	return false;

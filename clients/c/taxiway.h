@@ -72,12 +72,13 @@ const char *taxi_version(void);
 /* ---- Connection ---- */
 struct taxi_options {
 	const char *bus; /* NULL: $TAXI_BUS, or tcp://127.0.0.1:5570; ipc://path */
-	const char
-	    *key; /* file of our keys (taxi keys new), one for the whole process; NULL: none */
-	const char *broker_key; /* the broker's public key, Z85 or a file; needed with `key` */
-	const char *name;       /* in the registry and in our log lines; NULL: "taxiway" */
-	const char *log;        /* lines on standard error: NULL "error", "warn", "info", "debug" */
-	size_t max_pending;     /* bytes of calls that may wait for their end; 0: 64 MiB */
+	/* A file of our keys (taxi keys new), for the whole process.  NULL: $TAXI_KEY; "": none. */
+	const char *key;
+	/* The broker's public key, Z85 or a file; needed with `key`.  NULL: $TAXI_BROKER_KEY. */
+	const char *broker_key;
+	const char *name;   /* in the registry and in our log lines; NULL: "taxiway" */
+	const char *log;    /* lines on standard error: NULL "error", "warn", "info", "debug" */
+	size_t max_pending; /* bytes of calls that may wait for their end; 0: 64 MiB */
 	void *reserved[4];
 };
 

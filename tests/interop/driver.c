@@ -656,8 +656,7 @@ main(void)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	bus = taxi_open(&(struct taxi_options){.name = "driver",
-	    .key = getenv("TAXI_KEY"),
-	    .broker_key = getenv("TAXI_BROKER_KEY"),
+	    .key = getenv("TAXI_KEY"), /* $TAXI_BROKER_KEY the library reads itself */
 	    .log = getenv("DRIVER_LOG")});
 	if (bus == NULL)
 		return 100;
