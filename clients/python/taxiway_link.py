@@ -107,7 +107,7 @@ class Link:
             self.loop.remove_reader(self.monitor.fd)
             self.sock.disable_monitor()
             self.sock.close(0)
-            self.sock = None
+            self.sock, self.up = None, False
 
     def _news(self):
         """A connection came or went: nothing but PING until the PONG to a PING of now."""
