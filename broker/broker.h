@@ -51,7 +51,7 @@ struct broker_conf {
 	const char *journal;            /* directory; "" = in memory: only for what is said of it */
 	unsigned peers_most, feed_most; /* connections; 0 = no limit */
 	size_t max_bytes, peer_bytes;
-	int64_t retain_ms, retain_bytes, idle_ms, drain_ms, trace_hops;
+	int64_t retain_ms, retain_bytes, idle_ms, idle_warn_ms, drain_ms, trace_hops;
 };
 
 /* An operation of the journal and what to do when it is reaped.  `done` owns and frees it. */

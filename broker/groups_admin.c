@@ -8,8 +8,6 @@
 #include "broker/auth.h"
 #include "broker/peers.h"
 
-#define IDLE_WARN_MS (3600 * 1000)
-
 struct change {
 	struct job job;
 	struct buf settings;
@@ -177,7 +175,7 @@ watch_over(struct owed_group *g)
 		pause_it(g, GROUP_PAUSED_OWED);
 	} else if (g->set.idle_ms > 0 && idle > g->set.idle_ms) {
 		pause_it(g, GROUP_PAUSED_IDLE);
-	} else if (idle > IDLE_WARN_MS && !g->idle_warned) {
+	} else if (b->conf.idle_warn_ms > 0 && idle > b->conf.idle_warn_ms && !g->idle_warned) {
 		g->idle_warned = true;
 		log_warn("group_idle", LOG_S("group", g->name), LOG_I("idle_ms", idle),
 		    LOG_I("owed", s.owed));

@@ -45,6 +45,8 @@ static const struct opt rows[] = {
 	"how many bytes of such records are kept"},
     {"idle-ms", OPT_INT, &conf.idle_ms, "0", 0, INT64_MAX / 2, 0,
 	"a new group without workers is paused after this; 0: never"},
+    {"idle-warn-ms", OPT_INT, &conf.idle_warn_ms, "3600000", 0, INT64_MAX / 2, 0,
+	"one that is not paused is warned of after this; 0: never"},
     {"drain-ms", OPT_INT, &conf.drain_ms, "5000", 0, 600000, 0,
 	"how long requests under way may take at the end"},
     {"trace-hops", OPT_INT, &conf.trace_hops, "65536", 0, 1 << 24, 0,

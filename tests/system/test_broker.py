@@ -286,6 +286,30 @@ def test_idle_groups_are_paused_and_resume_with_a_worker(bus, house):
     settled(bus, "g", state="active")
 
 
+def test_a_group_without_workers_is_warned_of_once(house):
+    house.broker("--idle-warn-ms", "300")
+    bus, w = house.bus(), house.bus()
+    w.sub("t.>", group="g", credit=10)
+    w.sub("u.>", group="worked", credit=10)
+    bus.pub("t.x", 1)
+    d = w.recv()
+
+    def warnings():
+        w.pump()
+        return [line for line in house.the_broker.log().splitlines() if "evt=group_idle" in line]
+    w.call("UNSUB", "t.>", {"group": "g"})
+    line, = wait_for(warnings, 10, "the warning")
+    assert "lvl=warn" in line and "group=g" in line and "owed=1" in line
+    w.sub("t.>", group="g", credit=10)
+    w.ack(d)
+    w.call("UNSUB", "t.>", {"group": "g"})
+    wait_for(lambda: len(warnings()) == 2, 10, "another one, since it had workers meanwhile")
+    w.call("UNSUB", "u.>", {"group": "worked"})
+    wait_for(lambda: len(warnings()) == 3, 10, "that of the other, looks later")
+    assert "group=worked" in warnings()[2], "each is said once"
+    settled(bus, "g", state="idle", owed=0)
+
+
 def test_settings_are_checked_field_by_field(bus):
     bus.sub("t.>", group="g", credit=0)
     for bad in ({"tries": 0}, {"tries": "x"}, {"ackMs": 0}, {"paused": 1}, {"pattern": "live.>"}, {"pattern": "a..b"}, {"maxOwed": -1}):

@@ -75,3 +75,42 @@ def not_busy(bus):
     except BusError as e:
         assert e.code == "BUSY"
         return None
+
+
+def test_dead_letters_wait_for_room(house, bad):
+    """Neither the letter nor the word of it can be written: both come later, each once, and the envelope is owed until then."""
+    bus, w, eye = house.bus(), house.bus(), house.bus()
+    w.sub("a.b", group="g", credit=10)
+    eye.sub("sys.dead", group="readers", credit=10)
+    seqs = [bus.pub("a.b", {"n": n}).meta["seq"] for n in range(3)]
+    given = [w.recv() for _ in seqs]
+    bad("full")
+    assert refused(bus, 3) == "BUSY"
+    for d in given:
+        w.reject(d, "spoilt")
+
+    def stats():
+        w.pump()
+        eye.pump()
+        return bus.req("sys.stats").body
+
+    def group(name):
+        return next(g for g in bus.req("sys.groups", {"group": name}).body["groups"] if g["group"] == name)
+    wait_for(lambda: stats()["counters"]["dead_retries"] >= 4, 20, "tries to bury them")
+    assert bus.req("sys.dead.ls").body["items"] == [] and eye.deliveries == []
+    assert (group("g")["owed"], group("g")["dead"]) == (3, 0)
+    bad(None)
+    told = [eye.recv() for _ in seqs]
+    assert sorted(d.body["seq"] for d in told) == seqs and {d.body["reason"] for d in told} == {"spoilt"}
+    wait_for(lambda: stats() and group("g")["owed"] == 0, 10, "the end of the envelopes")
+    assert sorted(i["seq"] for i in bus.req("sys.dead.ls").body["items"]) == seqs
+    assert stats()["head"] == 6 and group("g")["dead"] == 3, "three of ours, three words"
+    for d in told:
+        eye.ack(d)
+    house.the_broker.kill9()
+    house.broker()
+    bus, w, eye = house.bus(), house.bus(), house.bus()
+    w.sub("a.b", group="g", credit=10)
+    bus.pub("a.b", {"n": "next"})
+    assert w.recv().body == {"n": "next"}, "nobody dies twice"
+    assert sorted(i["seq"] for i in bus.req("sys.dead.ls").body["items"]) == seqs and stats()["head"] == 7
