@@ -100,12 +100,11 @@ on_row(void *arg, const struct journal_row *row)
 }
 
 static void
-replay_memory(struct broker *b, struct sub *s)
+replay_memory(struct broker *b, struct sub *s, unsigned *left)
 {
 	struct rec *r;
 
-	for (int i = 0; i < RECORDS_A_TURN && (r = tail_get(&b->tail, s->read)) != NULL;
-	     i++, s->read++) {
+	for (; *left > 0 && (r = tail_get(&b->tail, s->read)) != NULL; --*left, s->read++) {
 		if (r->only != NULL || !topic_match(s->pattern, r->topic))
 			continue;
 		if (!has_room(s, r->n))
@@ -145,7 +144,8 @@ on_last(void *arg, const struct journal_row *row)
 	return true;
 }
 
-static void
+/* False: there is no room for the next. */
+static bool
 replay_last(struct broker *b, struct sub *s)
 {
 	struct look k = {.b = b, .s = s};
@@ -159,18 +159,24 @@ replay_last(struct broker *b, struct sub *s)
 		free(s->last);
 		s->last = NULL;
 	}
+	return !k.full;
 }
 
-/* True: it read a page of the journal. */
+/* What may be read in one turn, for all tails together. */
+struct budget {
+	unsigned pages, records;
+};
+
+/* False: there was no room for anything. */
 static bool
-replay(struct broker *b, struct sub *s)
+replay(struct broker *b, struct sub *s, struct budget *left)
 {
 	struct replay y = {b, s};
-	uint64_t next;
+	uint64_t next, from = s->read;
 
 	if (s->last != NULL) {
-		replay_last(b, s);
-		return true;
+		left->pages--;
+		return replay_last(b, s);
 	}
 	if (s->read <= b->head && tail_get(&b->tail, s->read) == NULL) {
 		next = journal_read(b->journal, s->read, on_row, &y);
@@ -180,40 +186,41 @@ replay(struct broker *b, struct sub *s)
 		} else if (next > b->head && s->read < next && has_room(s, 0)) {
 			s->read = next; /* nothing that matches is left */
 		}
-		return true;
+		left->pages--;
+	} else {
+		replay_memory(b, s, &left->records);
 	}
-	replay_memory(b, s);
-	return false;
+	return s->read != from;
 }
 
 void
 tails_turn(struct broker *b)
 {
-	unsigned pages = PAGES_A_TURN;
-	struct sub *s;
-	bool paged;
+	struct budget left = {PAGES_A_TURN, RECORDS_A_TURN};
+	struct sub *s, *served = NULL;
+	bool moved;
 
 	LIST_EACH (s, &b->tails_behind, struct sub, behind) {
+		if (s == served)
+			return;
 		if (!has_room(s, 0))
 			continue;
-		if (pages == 0) {
+		if (left.pages == 0 || left.records == 0) {
 			broker_soon(b);
 			return;
 		}
-		paged = replay(b, s);
-		pages -= paged ? 1 : 0;
+		moved = replay(b, s, &left);
+		list_remove(&s->behind);
 		if (s->last == NULL && s->read > b->head) {
-			list_remove(&s->behind);
 			if (s->joins)
 				s->read = 0;
 			continue;
 		}
-		if (has_room(s, 0))
+		/* The others first; one with no room for what is next waits for a MORE. */
+		list_push_back(&b->tails_behind, &s->behind);
+		served = served != NULL ? served : s;
+		if (moved && has_room(s, 0))
 			broker_soon(b);
-		if (paged) { /* the next page is another's */
-			list_remove(&s->behind);
-			list_push_back(&b->tails_behind, &s->behind);
-		}
 	}
 }
 

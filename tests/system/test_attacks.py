@@ -3,6 +3,7 @@ import os
 import shutil
 import socket
 import struct
+import time
 
 import msgpack
 import pytest
@@ -190,3 +191,39 @@ def test_a_journal_that_is_taken_away(house, how):
     (house.base / "saved").rename(house.base / "journal")
     house.broker()
     assert house.bus().pub("t.x", 1).meta["seq"] > 10
+
+
+def test_many_tails_from_the_beginning(house):
+    """They take turns with everybody else: 1,000 of them over 60,000 records held up a PUB for 20 s."""
+    house.broker()
+    bus = house.bus()
+    for _ in range(20):
+        bus.batch([("t.x", new_id(), {}, "x" * 50) for _ in range(1000)])
+    tails = [attacker(house) for _ in range(100)]
+    for s in tails:
+        s.send(frame("SUB", "t.>", {"from": "all", "credit": 65536, "bytes": 1 << 40}))
+    wait_for(lambda: bus.req("sys.stats").body["counters"]["tails"] == 100, 20, "the tails")
+    bus.pub("t.x", 1)
+    assert bus.req("sys.stats").body["counters"]["delivered"] < 1_000_000, "a PUB is answered long before they have all of it"
+    for s in tails:
+        s.close()
+
+
+def test_a_tail_without_room_for_the_next_record_waits(house):
+    """It has credit, but not for the bytes of what comes next: nothing turns round and round until it says MORE."""
+    house.broker()
+    bus, tail = house.bus(), house.bus()
+    for size in (100, 100_000):
+        bus.pub("t.x", "x" * size)
+    tail.sub("t.>", from_="all", bytes=1000)
+    d = tail.recv()
+
+    def cpu():
+        with open(f"/proc/{house.the_broker.p.pid}/stat") as f:
+            return sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
+    before, end = cpu(), time.monotonic() + 1
+    while time.monotonic() < end:
+        tail.pump(0.1)
+    assert cpu() - before < 50, "half of a second of work in one of waiting"
+    tail.send_frame(frame("MORE", meta={"n": 1}, id=d.head_id))
+    assert len(tail.recv().body) == 100_000
