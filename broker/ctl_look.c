@@ -34,7 +34,8 @@ put_entry(struct buf *out, const struct sub *s, const struct owed_group *g, cons
 	    [SUB_SERVE] = "serve", [SUB_GROUP] = "group", [SUB_TAIL] = "ephemeral"};
 
 	mp_put_map(out, g ? 7 : 6);
-	/* That of a group may have been changed since. */
+	/* That of a group may have been changed since; without a group there is a subscription. */
+	/* cppcheck-suppress nullPointerRedundantCheck */
 	ctl_put_span(out, "pattern", g ? span_str(g->set.pattern) : s->pattern);
 	ctl_put_str(out, "kind", kinds[s ? s->kind : SUB_GROUP]);
 	if (g != NULL)

@@ -32,7 +32,7 @@ receive(struct zap *z)
 {
 	void *s = zsock_resolve(z->sock);
 	unsigned n = 0;
-	uint8_t rest[FRAME_MAX];
+	uint8_t rest[FRAME_MAX] = {0};
 	int got, more = 1;
 	size_t size = sizeof(more);
 
