@@ -1,4 +1,4 @@
-#include "broker/pub.h"
+#include "broker/pub_impl.h"
 
 #include <stdlib.h>
 
@@ -10,7 +10,6 @@
 #include "broker/feed.h"
 #include "broker/hops.h"
 #include "broker/out.h"
-#include "broker/pace.h"
 #include "broker/tails.h"
 #include "proto/digest.h"
 #include "proto/mp.h"
@@ -18,25 +17,8 @@
 
 enum { SEQS_IN_META = 128 };
 
-/* One PUB or BATCH on its way through the journal. */
-struct put {
-	struct job job;
-	struct pace_item pace;
-	uint64_t session; /* who is answered; 0: nobody */
-	uint8_t id[16];
-	bool batch;
-	size_t bytes;
-	char owner[ACL_NAME + 1];
-	struct buf cursor;          /* src, cur, was of a BATCH, whose frame is not kept */
-	char full[LIMIT_GROUP + 1]; /* a group that takes no more: only repeats are answered */
-	struct rec **recs;
-	unsigned n;
-	struct journal_rec first; /* of a PUB, to save an allocation */
-	struct rec *first_rec;
-};
-
-static struct put *
-put_new(unsigned n, uint64_t session, const uint8_t id[16])
+struct put *
+pub_put_new(unsigned n, uint64_t session, const uint8_t id[16])
 {
 	struct put *u = xcalloc(1, sizeof(*u));
 
@@ -49,8 +31,8 @@ put_new(unsigned n, uint64_t session, const uint8_t id[16])
 	return u;
 }
 
-static void
-put_free(struct put *u)
+void
+pub_put_free(struct put *u)
 {
 	for (unsigned i = 0; i < u->n; i++)
 		rec_drop(u->recs[i]);
@@ -156,8 +138,8 @@ answer_ok(struct broker *b, struct peer *p, const struct put *u)
 }
 
 /* `at`: which envelope of a BATCH is at fault; -1: none alone. */
-static void
-refuse(
+void
+pub_refuse(
     struct broker *b, struct peer *p, const uint8_t id[16], enum err code, int at, const char *why)
 {
 	struct buf d;
@@ -175,8 +157,8 @@ refuse(
 }
 
 /* A group that is to lose nothing is owed as much as it may be. */
-static void
-refuse_full(struct broker *b, struct peer *p, const struct put *u, int at)
+void
+pub_refuse_full(struct broker *b, struct peer *p, const struct put *u, int at)
 {
 	struct buf d;
 
@@ -201,7 +183,7 @@ answer_err(struct broker *b, struct peer *p, const struct put *u)
 	int at = -1;
 
 	if (u->job.op.err == ERR_NOT_FOUND) {
-		refuse_full(b, p, u, u->job.op.conflict_at);
+		pub_refuse_full(b, p, u, u->job.op.conflict_at);
 		return;
 	}
 	if (u->job.op.err == ERR_BUSY) {
@@ -215,7 +197,7 @@ answer_err(struct broker *b, struct peer *p, const struct put *u)
 	} else if (u->batch) {
 		at = u->job.op.conflict_at;
 	}
-	refuse(b, p, u->id, u->job.op.err, at, why);
+	pub_refuse(b, p, u->id, u->job.op.err, at, why);
 }
 
 static void
@@ -243,13 +225,13 @@ on_put_done(struct broker *b, struct job *j)
 		b->retained |= j->op.u.put.recs[i].retain == JOURNAL_RETAIN_SET;
 		pub_distribute(b, u->recs[i]);
 	}
-	put_free(u);
+	pub_put_free(u);
 }
 
 /* ---- in ---- */
 
-static void
-add_record(struct put *u, struct rec *r, const struct env *e)
+void
+pub_add(struct put *u, struct rec *r, const struct env *e)
 {
 	struct span dig = env_s(e, ENV_M_DIG);
 	struct journal_rec *jr = &u->job.op.u.put.recs[u->n];
@@ -277,8 +259,8 @@ add_record(struct put *u, struct rec *r, const struct env *e)
 /* Of the last record: no group it concerns is full; or it may be a repeat, which the journal knows:
  * one that is stored, or under way.  A file that is asked for every publisher who tries again would
  * be much, so only what may be known goes there. */
-static bool
-may_go(struct broker *b, struct put *u)
+bool
+pub_may_go(struct broker *b, struct put *u)
 {
 	struct journal_rec *r = &u->job.op.u.put.recs[u->n - 1];
 	const struct owed_group *g = groups_full(b, r->topic);
@@ -297,7 +279,7 @@ go(struct broker *b, struct pace_item *it)
 	struct put *u = LIST_ITEM(it, struct put, pace);
 
 	if (b->ending) {
-		put_free(u);
+		pub_put_free(u);
 		return;
 	}
 	for (unsigned i = 0; i < u->n; i++)
@@ -305,8 +287,8 @@ go(struct broker *b, struct pace_item *it)
 	broker_submit(b, &u->job);
 }
 
-static void
-submit(struct broker *b, struct put *u, struct peer *p)
+void
+pub_submit(struct broker *b, struct put *u, struct peer *p)
 {
 	u->job.done = on_put_done;
 	u->job.op.u.put.n = u->n;
@@ -324,16 +306,16 @@ submit(struct broker *b, struct put *u, struct peer *p)
 	pace_add(b, p, &u->pace);
 }
 
-static bool
-has_room(const struct broker *b, const struct peer *p, size_t bytes)
+bool
+pub_has_room(const struct broker *b, const struct peer *p, size_t bytes)
 {
 	return journal_queued_bytes(b->journal) + b->held_bytes + bytes <= b->conf.max_bytes / 2 &&
 	       p->put_bytes + bytes <= b->conf.peer_bytes;
 }
 
 /* NULL: it may be published; else what is wrong. */
-static const char *
-refuse_topic(struct broker *b, struct peer *p, const struct env *e, enum err *code)
+const char *
+pub_refuses(struct broker *b, struct peer *p, const struct env *e, enum err *code)
 {
 	const char *why = auth_refuses(b, p, ACL_PUBLISH, e->topic);
 
@@ -347,8 +329,8 @@ refuse_topic(struct broker *b, struct peer *p, const struct env *e, enum err *co
 }
 
 /* Whose a record is. */
-static struct span
-from_of(const struct peer *p)
+struct span
+pub_from(const struct peer *p)
 {
 	return auth_entry(p) != NULL ? span_str(auth_name(p)) : (struct span){NULL, 0};
 }
@@ -366,7 +348,7 @@ pub_ephemeral(struct broker *b, struct peer *p, const struct env *e, struct span
 		out_err(b, p, e->id, ERR_INVALID, "retain: only durable topics have a last value");
 		return;
 	}
-	r = rec_of_env_from(&b->recs, e, frame, from_of(p));
+	r = rec_of_env_from(&b->recs, e, frame, pub_from(p));
 	if (r == NULL) {
 		out_err(b, p, e->id, ERR_BUSY, "no memory");
 		return;
@@ -378,46 +360,38 @@ pub_ephemeral(struct broker *b, struct peer *p, const struct env *e, struct span
 }
 
 static void
-set_cursor(struct put *u, const struct env *e)
-{
-	u->job.op.u.put.src = env_s(e, ENV_M_SRC);
-	u->job.op.u.put.cur = env_s(e, ENV_M_CUR);
-	u->job.op.u.put.was = env_s(e, ENV_M_WAS);
-}
-
-static void
 pub_durable(struct broker *b, struct peer *p, const struct env *e, struct span frame)
 {
 	struct rec *r;
 	struct put *u;
 
-	if (!has_room(b, p, frame.n)) {
+	if (!pub_has_room(b, p, frame.n)) {
 		out_err(b, p, e->id, ERR_BUSY, "too many bytes are being committed");
 		return;
 	}
-	r = rec_of_env_from(&b->recs, e, frame, from_of(p));
+	r = rec_of_env_from(&b->recs, e, frame, pub_from(p));
 	if (r == NULL) {
 		out_err(b, p, e->id, ERR_BUSY, "no memory");
 		return;
 	}
-	u = put_new(1, p->session, e->id);
-	add_record(u, r, e);
-	if (!may_go(b, u)) {
-		refuse_full(b, p, u, 0);
-		put_free(u);
+	u = pub_put_new(1, p->session, e->id);
+	pub_add(u, r, e);
+	if (!pub_may_go(b, u)) {
+		pub_refuse_full(b, p, u, 0);
+		pub_put_free(u);
 		return;
 	}
 	u->job.op.u.put.src = rec_rebase(r, env_s(e, ENV_M_SRC), frame);
 	u->job.op.u.put.cur = rec_rebase(r, env_s(e, ENV_M_CUR), frame);
 	u->job.op.u.put.was = rec_rebase(r, env_s(e, ENV_M_WAS), frame);
-	submit(b, u, p);
+	pub_submit(b, u, p);
 }
 
 void
 pub_on_pub(struct broker *b, struct peer *p, const struct env *e, struct span frame)
 {
 	enum err code = ERR_OK;
-	const char *why = refuse_topic(b, p, e, &code);
+	const char *why = pub_refuses(b, p, e, &code);
 
 	if (why != NULL) {
 		out_err(b, p, e->id, code, why);
@@ -429,137 +403,6 @@ pub_on_pub(struct broker *b, struct peer *p, const struct env *e, struct span fr
 		pub_durable(b, p, e, frame);
 	} else {
 		pub_ephemeral(b, p, e, frame);
-	}
-}
-
-/* ---- BATCH ---- */
-
-/* [topic, id, meta, body] as the frame of a PUB, in out. */
-static bool
-frame_item(struct mp_r *r, struct buf *out)
-{
-	unsigned n = mp_array(r);
-	struct span topic = mp_raw(r), id = mp_raw(r), meta = mp_raw(r), body = {NULL, 0};
-
-	if (r->bad || n < 3)
-		return false;
-	if (n > 3)
-		body = mp_raw(r);
-	for (unsigned i = 4; i < n; i++)
-		mp_raw(r);
-	buf_reset(out);
-	mp_put_array(out, 5);
-	mp_put_u64(out, ENV_VERSION);
-	mp_put_cstr(out, "PUB");
-	buf_put(out, topic.p, topic.n);
-	buf_put(out, id.p, id.n);
-	buf_put(out, meta.p, meta.n);
-	buf_put(out, body.p, body.n);
-	return !r->bad && !out->failed;
-}
-
-static enum err
-add_item(struct broker *b, struct peer *p, struct put *u, struct span frame, const char **why)
-{
-	struct env e;
-	enum err code = env_decode(&e, frame, false, why);
-	struct rec *r;
-
-	if (code != ERR_OK)
-		return code;
-	*why = refuse_topic(b, p, &e, &code);
-	if (*why != NULL)
-		return code;
-	*why = "only durable topics may be in a BATCH";
-	if (!topic_is_durable(e.topic))
-		return ERR_INVALID;
-	*why = "src belongs to the BATCH, not to an envelope in it";
-	if (env_has(&e, ENV_M_SRC))
-		return ERR_INVALID;
-	*why = "no memory";
-	r = rec_of_env_from(&b->recs, &e, frame, from_of(p));
-	if (r == NULL)
-		return ERR_BUSY;
-	add_record(u, r, &e);
-	*why = NULL;
-	return may_go(b, u) ? ERR_OK : ERR_BUSY;
-}
-
-static bool
-add_items(struct broker *b, struct peer *p, struct put *u, struct mp_r *r, unsigned n)
-{
-	enum err code = ERR_OK;
-	const char *why = NULL;
-	struct buf frame;
-
-	buf_init(&frame, LIMIT_FRAME);
-	for (unsigned i = 0; i < n && code == ERR_OK; i++) {
-		why = "expected [topic, id, meta, body]";
-		code = frame_item(r, &frame) ? add_item(b, p, u, buf_span(&frame), &why)
-					     : ERR_BAD_ENVELOPE;
-	}
-	buf_fini(&frame);
-	if (code == ERR_OK)
-		return true;
-	if (why == NULL) {
-		refuse_full(b, p, u, (int)u->n - 1);
-	} else {
-		refuse(b, p, u->id, code, (int)u->n, why);
-	}
-	return false;
-}
-
-/* src, cur and was outlive the BATCH's frame. */
-static void
-keep_cursor(struct put *u, const struct env *e)
-{
-	static const enum env_meta keys[] = {ENV_M_SRC, ENV_M_CUR, ENV_M_WAS};
-	struct env kept = *e;
-	size_t at = 0;
-
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
-		buf_put(&u->cursor, env_s(e, keys[i]).p, env_s(e, keys[i]).n);
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-		struct span s = env_s(e, keys[i]);
-
-		if (s.p == NULL)
-			continue;
-		kept.m[keys[i]].s = span_of(buf_span(&u->cursor).p + at, s.n);
-		at += s.n;
-	}
-	set_cursor(u, &kept);
-}
-
-void
-pub_on_batch(struct broker *b, struct peer *p, const struct env *e)
-{
-	size_t len = mp_scan(e->body, LIMIT_NEST, LIMIT_BODY_ELEMENTS);
-	struct put *u;
-	struct mp_r r;
-	unsigned n;
-
-	mp_r_init(&r, e->body);
-	n = e->body.n > 0 && len == e->body.n ? mp_array(&r) : 0;
-	if (e->body.n > 0 && (len != e->body.n || r.bad)) {
-		out_err(b, p, e->id, ERR_BAD_ENVELOPE,
-		    "body: expected an array of [topic, id, meta, body]");
-	} else if (b->draining || b->shut) {
-		out_err(b, p, e->id, ERR_DRAINING, "the broker takes nothing more");
-	} else if (n > LIMIT_BATCH) {
-		out_err(b, p, e->id, ERR_TOO_BIG, "body: more than 1024 envelopes");
-	} else if (n == 0 && !env_has(e, ENV_M_SRC)) {
-		out_err(b, p, e->id, ERR_INVALID, "an empty BATCH moves a cursor: src is missing");
-	} else if (!has_room(b, p, e->body.n)) {
-		out_err(b, p, e->id, ERR_BUSY, "too many bytes are being committed");
-	} else {
-		u = put_new(n, p->session, e->id);
-		u->batch = true;
-		keep_cursor(u, e);
-		if (add_items(b, p, u, &r, n)) {
-			submit(b, u, p);
-		} else {
-			put_free(u);
-		}
 	}
 }
 
@@ -588,9 +431,9 @@ pub_own(
 	if (r == NULL) {
 		b->drops[DROP_NO_MEMORY]++;
 	} else if (topic_is_durable(r->topic)) {
-		u = put_new(1, 0, r->id);
-		add_record(u, r, &e);
-		submit(b, u, NULL);
+		u = pub_put_new(1, 0, r->id);
+		pub_add(u, r, &e);
+		pub_submit(b, u, NULL);
 	} else {
 		pub_distribute(b, r);
 		rec_drop(r);

@@ -1,10 +1,9 @@
 #ifndef BROKER_PUB_H
 #define BROKER_PUB_H
-/* PUB and BATCH into the journal, and, once they are on disk, to whom they concern. */
+/* PUB (and BATCH, batch.h) into the journal, and, once they are on disk, to whom they concern. */
 #include "broker/broker.h"
 
 void pub_on_pub(struct broker *b, struct peer *p, const struct env *e, struct span frame);
-void pub_on_batch(struct broker *b, struct peer *p, const struct env *e);
 /* A record of the broker's own: durable or not as its topic says.  Its id is new, or `id` when
  * given. */
 void pub_own(

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "broker/broker.h"
 #include "broker/auth.h"
+#include "broker/batch.h"
 #include "broker/ctl.h"
 #include "broker/out.h"
 #include "broker/pub.h"
@@ -244,7 +245,7 @@ act(struct broker *b, struct peer *p, struct env *e, uint8_t *frame, size_t n)
 {
 	switch (e->verb) {
 	case ENV_PUB: pub_on_pub(b, p, e, span_of(frame, n)); break;
-	case ENV_BATCH: pub_on_batch(b, p, e); break;
+	case ENV_BATCH: batch_on_batch(b, p, e); break;
 	case ENV_REQ: requests_req(b, p, e, span_of(frame, n)); break;
 	case ENV_REP:
 	case ENV_ERR: requests_answer(b, p, e, frame, n); break;
