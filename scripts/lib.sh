@@ -12,6 +12,12 @@ fail() {
 	echo "$(basename "$0"): $*" >&2
 	exit 1
 }
+# --help: the comment at the head of the script.
+case ${1-} in -h | --help)
+	sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+	exit 0
+	;;
+esac
 
 if [ "$(id -u)" = 0 ]; then
 	run_user=taxiway

@@ -1,12 +1,25 @@
 #!/bin/sh
 # Everything CI needs, on a clean clone with nothing running: dependencies, lint, unit tests (address + undefined and
 # thread sanitizer), short fuzzing, protocol vectors, system tests on real processes, chaos, and up.sh from nothing.
+# All of it builds the tree four times over and takes many minutes; each step says when it began.
 #
 #   scripts/test.sh            all of it
 #   scripts/test.sh STEP…      some of: lint unit fuzz system chaos up
 set -eu
+case ${1-} in -h | --help)
+	sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+	exit 0
+	;;
+esac
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- lint unit fuzz system chaos up
+for s in "$@"; do # now, not after the steps before it
+	case $s in lint | unit | fuzz | system | chaos | up) ;; *)
+		echo "test.sh: unknown step '$s'; there are: lint unit fuzz system chaos up" >&2
+		exit 2
+		;;
+	esac
+done
 scripts/deps.sh
 export WERROR=1
 jobs=$(nproc)
@@ -53,10 +66,6 @@ for s in "$@"; do
 		step 'up.sh from nothing, twice'
 		mk BUILD=release all
 		py tests/up
-		;;
-	*)
-		echo "test.sh: unknown step '$s'; there are: lint unit fuzz system chaos up" >&2
-		exit 2
 		;;
 	esac
 done

@@ -21,7 +21,9 @@ pgbin=$(find /usr/lib/postgresql -maxdepth 2 -name bin | sort -V | tail -n 1)
 [ -x "$pgbin/postgres" ] || fail 'no Postgres server found under /usr/lib/postgresql'
 
 if [ "${1-}" != --no-build ]; then
-	say "building (build/release)"
+	built=', which takes a minute or two'
+	[ ! -x "$root/build/release/bin/broker" ] || built=
+	say "building (build/release)$built"
 	make -s -C "$root" -j"$(nproc)" BUILD=release
 fi
 [ -x "$root/build/release/bin/broker" ] || fail "build/release/bin/broker is not there: run without --no-build"
