@@ -1,5 +1,6 @@
 #include "broker/broker.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -335,6 +336,7 @@ struct broker *
 broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
 {
 	struct broker *b = xcalloc(1, sizeof(*b));
+	int why = EAGAIN;
 
 	b->loop = l;
 	b->journal = j;
@@ -364,8 +366,10 @@ broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
 	if (ctl_policies_open(b) != 0 || groups_open(b) != 0 || tails_open(b) != 0)
 		goto fail;
 	wait_for_journal(b);
-	if (c->keys != NULL && c->keys[0] != '\0' && auth_open(b, c->keys) != 0)
+	if (c->keys != NULL && c->keys[0] != '\0' && auth_open(b, c->keys) != 0) {
+		why = EINVAL;
 		goto fail;
+	}
 	if (open_router(b) != 0 || feed_open(b) != 0)
 		goto fail;
 	b->journal_watch = loop_fd(l, journal_fd(j), ZMQ_POLLIN, on_journal, b);
@@ -380,6 +384,7 @@ broker_new(struct loop *l, struct journal *j, const struct broker_conf *c)
 	return b;
 fail:
 	broker_free(b);
+	errno = why;
 	return NULL;
 }
 

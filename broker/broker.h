@@ -14,23 +14,23 @@
 #include "proto/loop.h"
 
 /* Why something was dropped: one counter each, shown under `drops` in sys.stats. */
-#define DROPS(X)                                                            \
-	X(BAD_ENVELOPE, bad_envelope)                                       \
-	X(BAD_TOPIC, bad_topic)                                             \
-	X(TOO_BIG, too_big)                                                 \
-	X(MULTIPART, multipart)                                             \
-	X(UNEXPECTED, unexpected)                                           \
-	X(PEERS, too_many_peers)                                            \
-	X(CONNECTIONS, too_many_connections)                                \
-	X(HANDSHAKE, handshake)                                             \
-	X(KEY, key_refused)                                                 \
-	X(DENIED, denied)                                                   \
-	X(PEER_GONE, peer_gone)                                             \
-	X(PEER_SLOW, peer_slow) X(TAIL_CREDIT, tail_credit) X(STALE, stale) \
-	    X(STALE_ANSWER, stale_answer) X(LATE_ANSWER, late_answer)       \
-		X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory)     \
-		    X(DEAD_UNANNOUNCED, dead_unannounced) X(FEED_FULL, feed_full)   \
-			X(FEED_TOPICS, feed_topics)
+#define DROPS(X)                                                                                \
+	X(BAD_ENVELOPE, bad_envelope)                                                           \
+	X(BAD_TOPIC, bad_topic)                                                                 \
+	X(TOO_BIG, too_big)                                                                     \
+	X(MULTIPART, multipart)                                                                 \
+	X(UNEXPECTED, unexpected)                                                               \
+	X(PEERS, too_many_peers)                                                                \
+	X(CONNECTIONS, too_many_connections)                                                    \
+	X(HANDSHAKE, handshake)                                                                 \
+	X(KEY, key_refused)                                                                     \
+	X(DENIED, denied)                                                                       \
+	X(PEER_GONE, peer_gone)                                                                 \
+	X(PEER_SLOW, peer_slow)                                                                 \
+	X(TAIL_CREDIT, tail_credit) X(STALE, stale) X(STALE_ANSWER, stale_answer)               \
+	    X(LATE_ANSWER, late_answer) X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory) \
+		X(DEAD_UNANNOUNCED, dead_unannounced) X(FEED_FULL, feed_full)                   \
+		    X(FEED_TOPICS, feed_topics)
 
 enum drop_reason {
 #define X(id, name) DROP_##id,
@@ -136,8 +136,8 @@ struct broker {
 };
 
 /* broker.c */
-struct broker *broker_new(
-    struct loop *l, struct journal *j, const struct broker_conf *c); /* takes j; NULL: logged */
+/* Takes j.  NULL: logged, and errno is EINVAL where starting again would not help: the keys. */
+struct broker *broker_new(struct loop *l, struct journal *j, const struct broker_conf *c);
 void broker_free(struct broker *b);  /* closes the journal; NULL is harmless */
 void broker_drain(struct broker *b); /* SIGTERM: ends with loop_stop */
 void broker_submit(struct broker *b, struct job *j);

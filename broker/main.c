@@ -149,8 +149,12 @@ run(void)
 	}
 	b = broker_new(l, j, &conf);
 	if (b == NULL) {
+		int code = errno == EINVAL ? EXIT_NORESTART : EXIT_AGAIN;
+
 		log_error("broker_cannot_start");
-		return EXIT_AGAIN;
+		loop_free(l);
+		zsys_shutdown();
+		return code;
 	}
 	serve(b, l);
 	broker_free(b);

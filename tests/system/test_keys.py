@@ -511,6 +511,9 @@ def test_a_bind_that_is_not_loopback_wants_keys(house, keys):
         p = subprocess.run([BIN / "broker", "--memory", "--bind", "tcp://127.0.0.1:*", "--feed", "", option, "tcp://0.0.0.0:*"],
                            capture_output=True, text=True, timeout=20 * SLOW)
         assert p.returncode == 100 and "without --keys" in p.stderr
+    p = subprocess.run([BIN / "broker", "--memory", "--bind", "tcp://127.0.0.1:*", "--feed", "", "--keys", house.base / "no-such"],
+                       capture_output=True, text=True, timeout=20 * SLOW)
+    assert p.returncode == 100 and "keys_refused" in p.stderr and "no-such" in p.stderr
     lab = keys.peer("lab", publish="a")
     port = free_port()
     keys.tcp = f"tcp://0.0.0.0:{port}"
