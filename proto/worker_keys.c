@@ -48,8 +48,8 @@ name_of(const struct delivery *d, uint8_t name[LIMIT_GROUP + 1 + LIMIT_KEY])
 {
 	struct span group = env_s(&d->m.head, ENV_M_GROUP), key = env_s(&d->m.env, ENV_M_KEY);
 
-	if (d->kind != DELIVERY_EVENT || key.p == NULL || group.n > LIMIT_GROUP ||
-	    key.n > LIMIT_KEY)
+	if (d->kind != DELIVERY_EVENT || group.p == NULL || key.p == NULL ||
+	    group.n > LIMIT_GROUP || key.n > LIMIT_KEY)
 		return 0;
 	memcpy(name, group.p, group.n);
 	name[group.n] = 0;
