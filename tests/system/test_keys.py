@@ -371,9 +371,9 @@ def test_less_is_allowed_after_a_reload(house, keys):
     keys.write()
     local.req("sys.acl.reload")
     b.subs.clear()
+    wait_for(lambda: (b.pump(0.1), b.session != session)[1], 10, "a new session: what it subscribed to is no longer allowed")
     denied(lambda: b.pub("b"))
     b.pub("a")
-    wait_for(lambda: (b.pump(0.1), b.session != session)[1], 10, "a new session: what it subscribed to is no longer allowed")
 
 
 def test_a_group_that_is_given_another_pattern(house, keys):
