@@ -220,6 +220,36 @@ def growth_row(b):
                 [Beside("with 10 groups", lambda: cost(few), 1.5, wants="≤")], unit="µs of the broker's CPU", metric="cost")]
 
 
+def fairness_rows(b, t):
+    """One who publishes one at a time, alone and in company; what counts is how long the slowest in a hundred takes."""
+    def lone():
+        return b.load("peer_taxi", "pub", t.at, name="lone", window=1)
+
+    def beside(mode, **opts):
+        p = subprocess.Popen([b.yard.loads / "peer_taxi", mode, t.at, *(f"--{k}={v}" for k, v in opts.items())],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=s._child)
+        try:
+            return lone()
+        finally:
+            p.kill()
+            p.wait()
+
+    def flood():
+        return beside("pub", name="flood", window=1024, ms=int(b.ms * 2 + 1000))
+
+    def late():
+        name, n = f"late{next(b.n)}", int(300000 * b.ms / 1000)
+        b.load("peer_taxi", "groups", t.at, name=name, count=1)
+        b.load("peer_taxi", "pub", t.at, name=name, count=n, window=1024)
+        got = beside("consume", name=name, count=n, window=64)
+        subprocess.run([b.yard.bin / "taxi", "req", "--bus", t.at, "sys.groups.delete", json.dumps({"group": f"{name}-0"})],
+                       capture_output=True, check=True)
+        return got
+    return [Row(f"fair-{what}", f"a lone durable publisher beside {title}", run, [Beside("alone", lone, 2.0, wants="≤")],
+                unit="µs at p99", metric="p99")
+            for what, title, run in (("flood", "a flood of 1,024 outstanding", flood), ("late", "a group that catches up", late))]
+
+
 def memory(b, gb):
     """[(what, value, target, ok)]; measured once, on brokers of their own."""
     t = s.Taxiway(b.yard, "memory")

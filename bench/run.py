@@ -34,7 +34,7 @@ def options():
     a.add_argument("--runs", type=int, default=5, help="rounds of each row")
     a.add_argument("--secs", type=float, default=1.25, help="how long each load runs")
     a.add_argument("--only", default=".*", help="rows whose whole id matches this expression: req-64 req-1 pub-1 pub-64 pub-1024 consume feed "
-                   "http triggers groups memory")
+                   "http triggers fair-flood fair-late groups memory")
     a.add_argument("--backlog-gb", type=float, default=1.0, help="size of the backlog whose broker is weighed")
     a.add_argument("--build", default=str(ROOT / "build" / "release"), help="where the programs are")
     a.add_argument("--dir", default="/tmp", help="where the servers keep their data")
@@ -65,6 +65,8 @@ def make_rows(b, args):
         t.edge()
         t.tower()
         rows += R.http_rows(b, t)
+    if wanted(args, "fair-flood", "fair-late"):
+        rows += R.fairness_rows(b, t)
     if wanted(args, "groups"):
         try:
             rows += R.growth_row(b)
