@@ -190,7 +190,8 @@ group_offer(struct group *g, const struct group_rec *r)
 		g->high = r->seq >= g->high ? r->seq + 1 : g->high;
 		done = true;
 	}
-	if (!done && !group_wants(g)) {
+	if (!done &&
+	    (!group_wants(g) || (r->scarce && g->count[ENTRY_READY] + g->count[ENTRY_WAIT] > 0))) {
 		g->live = false;
 		g->read = r->seq;
 		return false;

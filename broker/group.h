@@ -27,6 +27,7 @@ struct group_rec {
 	int64_t at_ms;   /* unix ms of the commit */
 	int64_t exp_ms;  /* unix ms; 0 = never */
 	struct span key; /* order key; {NULL,0}: none */
+	bool scarce;     /* memory is: not taken while another waits to be handed over */
 	bool dead;       /* a dead letter of it is stored, whatever the state says */
 	size_t bytes;    /* what it counts for */
 	void *frame;     /* the caller's */

@@ -9,7 +9,7 @@
 #include "proto/mp.h"
 #include "proto/topic.h"
 
-enum { PAGES_A_TURN = 4, TAIL_A_TURN = 4096 };
+enum { PAGES_A_TURN = 4, TAIL_A_TURN = 4096, HOLD_COST = 320 /* an entry of a group */ };
 
 void
 groups_busy(struct owed_group *g)
@@ -72,6 +72,13 @@ groups_feed_note(void *arg, enum group_event what, const struct group_item *it, 
 	    g->b, as[what], it->frame, g->trace, session, session != 0 ? it->try_no : 0, reason);
 }
 
+/* More than our share of memory is taken: records, and that groups have them in hand. */
+static bool
+is_scarce(const struct broker *b)
+{
+	return b->recs.bytes + b->recs.holds * HOLD_COST >= b->conf.max_bytes;
+}
+
 static bool
 offer(struct owed_group *g, struct rec *r)
 {
@@ -79,6 +86,7 @@ offer(struct owed_group *g, struct rec *r)
 	    .at_ms = r->at_ms,
 	    .exp_ms = r->exp_ms,
 	    .key = r->key,
+	    .scarce = is_scarce(g->b),
 	    .dead = groups_dead_has(g, r->seq),
 	    .bytes = r->n,
 	    .frame = r};
@@ -217,13 +225,13 @@ read_tail(struct owed_group *g)
 	return true;
 }
 
-/* More than our share of memory is taken: only who has nothing at all reads on. */
+/* When it is scarce only who has nothing at all reads on. */
 static bool
 may_read(const struct owed_group *g)
 {
 	struct group_stats s;
 
-	if (g->b->recs.bytes < g->b->conf.max_bytes)
+	if (!is_scarce(g->b))
 		return true;
 	group_stats(g->core, g->b->head, &s);
 	return s.ahead == 0;

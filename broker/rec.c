@@ -100,14 +100,19 @@ struct rec *
 rec_hold(struct rec *r)
 {
 	r->refs++;
+	r->pool->holds++;
 	return r;
 }
 
 void
 rec_drop(struct rec *r)
 {
-	if (r == NULL || --r->refs > 0)
+	if (r == NULL)
 		return;
+	if (--r->refs > 0) {
+		r->pool->holds--;
+		return;
+	}
 	r->pool->n--;
 	r->pool->bytes -= sizeof(*r) + r->n;
 	free(r->only);

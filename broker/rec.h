@@ -8,6 +8,7 @@
 
 struct rec_pool {
 	size_t bytes, n; /* alive now */
+	size_t holds;    /* references beyond the first of each */
 };
 
 struct rec {
