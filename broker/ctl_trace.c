@@ -378,6 +378,8 @@ show_noted(void *arg, const struct trace_hop *h)
 	put_who(y->b, h->session, &who);
 	if (h->seq != 0 && h->seq >= journal_first(y->b->journal)) {
 		(void)journal_read(y->b->journal, h->seq, first_topic, &t);
+	} else if (told) {
+		buf_put(&t.topic, h->text, h->ntext);
 	} else {
 		trace_each(y->b->trace, find_topic, &t);
 	}
@@ -444,8 +446,10 @@ ctl_trace_turn(struct broker *b)
 		pages--;
 		list_remove(&y->node);
 		list_push_back(&b->tracings, &y->node);
-		if (y->at > y->end || broker_now(b) > y->until_ms || !read_page(y))
+		if (y->at > y->end || broker_now(b) > y->until_ms || !read_page(y)) {
 			finish(y);
+			break; /* it may have looked at every hop for every other */
+		}
 	}
 	if (!list_empty(&b->tracings))
 		broker_soon(b);
