@@ -235,7 +235,7 @@ export class Bus extends Link {
 	async drain(timeout = 10000) {
 		const until = Date.now() + timeout;
 		const busy = () => this.calls.size > 0 || [...this.subs].some((s) => s.hand.size > 0);
-		await this._call('BYE', '', {}, undefined, { timeout });
+		await this._call('BYE', '', {}, undefined, { timeout }).catch(() => {}); // without a broker there is nobody to tell
 		for (const s of this.subs) s._end();
 		while (busy() && Date.now() < until) await new Promise((resolve) => { setTimeout(resolve, 10); });
 		return !busy();

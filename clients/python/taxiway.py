@@ -131,6 +131,7 @@ class Subscription:
 
     def _end(self):
         self.closed = True
+        self.ready.done() or self.ready.set_result(None)
         self.news.set()
 
     def _put(self, m):
@@ -226,7 +227,7 @@ class Bus(Link):
     async def drain(self, timeout=10.0):
         """Ask for no more, and wait until what is in hand is finished and calls have ended.  True if that came in time."""
         end = time.monotonic() + timeout
-        await self._call("BYE", timeout=timeout)
+        await asyncio.gather(self._call("BYE", timeout=timeout), return_exceptions=True)  # without a broker there is nobody to tell
         for s in self.subs:
             s._end()
         while (busy := any(s.hand for s in self.subs) or self.calls) and time.monotonic() < end:
