@@ -118,8 +118,10 @@ def deliveries(f, group):
             if d.seq in plain:
                 yield "not marked", f"{group}: {d} was {plain[d.seq]} before"
             plain[d.seq] = d
-        # One that was rejected had its turn, even if a crash forgot it and it comes again.
-        if d.what in "AR" and d.seq not in first:
+        # One that was rejected had its turn, even if a crash forgot it and it comes again.  One that was taken back from a
+        # worker that stood still, and expired, is nobody's any more: that worker may do it whenever it wakes up.
+        gone = d.seq in f.dead[group] and f.dead[group][d.seq].reason == "EXPIRED"
+        if d.what in "AR" and d.seq not in first and not gone:
             first[d.seq] = d
             if s.key:
                 by_key[s.key].append(d)
