@@ -235,17 +235,23 @@ is_sent(void)
 	return sent >= FRAMES;
 }
 
+/* A PONG that finds the queue full is not kept, so it is asked for more than once. */
 static bool
 is_through(void)
 {
+	static unsigned looks;
+	struct env e;
+
+	if (!through && looks++ % 100 == 0) {
+		env_init(&e, ENV_PING, span_str(""), last_ping);
+		fake_send_env(&broker, &e);
+	}
 	return through;
 }
 
 int
 main(void)
 {
-	struct env e;
-
 	sock_process_init();
 	log_init("test", LOG_ERROR);
 	call_id[0] = 42;
@@ -268,9 +274,7 @@ main(void)
 	call();
 	flood.fn = on_flood;
 	loop_timer(loop, &flood, loop_now(loop));
-	env_init(&e, ENV_PING, span_str(""), last_ping);
 	CHECK(run_until(loop, is_sent));
-	fake_send_env(&broker, &e);
 	CHECK(run_until(loop, is_through)); /* it still answers */
 	CHECK(link_bad_frames(link_) > 1000);
 	CHECK(msgs > 1000);
