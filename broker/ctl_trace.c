@@ -1,5 +1,7 @@
 /* sys.trace: every hop of the envelopes of one chain.  The journal is read from where the root can
  * be first, a few pages a turn; the rest comes from the ring of latest hops. */
+#include <uthash.h>
+
 #include "base/clock.h"
 #include "base/die.h"
 #include "base/uuid.h"
@@ -27,9 +29,11 @@ struct shown {
 	uint8_t group[32];
 };
 
-struct ids {
-	uint8_t (*v)[16];
-	size_t n, cap;
+/* An envelope of the chain, and the topic that a hop of it told. */
+struct member {
+	UT_hash_handle hh;
+	uint8_t id[16], ntopic;
+	char topic[TRACE_TEXT];
 };
 
 struct tracing {
@@ -40,34 +44,49 @@ struct tracing {
 	uint64_t at, end;
 	int64_t until_ms;
 	bool moved, more;
-	struct ids ids; /* of the chain, as far as it is known */
+	struct member *members; /* of the chain, as far as it is known; at most HOPS */
 	struct buf items;
 	struct shown *shown;
 	size_t n, cap;
 };
 
-/* ---- ids ---- */
+/* ---- members of the chain ---- */
 
-static bool
-has_id(const struct ids *l, const uint8_t id[16])
+static struct member *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
+member_of(const struct tracing *y, const uint8_t id[16])
 {
-	for (size_t i = l->n; i > 0; i--) {
-		if (memcmp(l->v[i - 1], id, 16) == 0)
-			return true;
-	}
-	return false;
+	struct member *m;
+
+	HASH_FIND(hh, y->members, id, 16, m);
+	return m;
+}
+
+/* NULL: there are too many. */
+static struct member *
+/* NOLINTNEXTLINE(readability-function-size): uthash */
+member_add(struct tracing *y, const uint8_t id[16])
+{
+	struct member *m = member_of(y, id);
+
+	if (m != NULL || HASH_COUNT(y->members) >= HOPS)
+		return m;
+	m = xcalloc(1, sizeof(*m));
+	memcpy(m->id, id, 16);
+	HASH_ADD(hh, y->members, id, 16, m);
+	return m;
 }
 
 static void
-add_id(struct ids *l, const uint8_t id[16])
+/* NOLINTNEXTLINE(readability-function-size): uthash */
+members_forget(struct tracing *y)
 {
-	if (l->n >= HOPS || has_id(l, id))
-		return;
-	if (l->n == l->cap) {
-		l->cap = l->cap ? l->cap * 2 : 16;
-		l->v = xrealloc(l->v, l->cap * sizeof(*l->v));
+	struct member *m, *tmp;
+
+	HASH_ITER (hh, y->members, m, tmp) {
+		HASH_DEL(y->members, m); /* NOLINT(clang-analyzer-*): uthash */
+		free(m);
 	}
-	memcpy(l->v[l->n++], id, 16);
 }
 
 /* ---- what is shown ---- */
@@ -220,7 +239,7 @@ show_dead(struct tracing *y, const struct journal_row *row, struct span body)
 static void
 show_row(struct tracing *y, const struct journal_row *row, const struct env *e)
 {
-	add_id(&y->ids, row->id);
+	(void)member_add(y, row->id);
 	show(y, &(struct hop){.at_ms = row->at_ms,
 		    .what = TRACE_PUBLISHED,
 		    .id = row->id,
@@ -290,7 +309,8 @@ read_page(struct tracing *y)
 	uint64_t next = journal_read(y->b->journal, y->at, on_row, y);
 
 	if (y->moved != moved) {
-		y->n = y->ids.n = 0;
+		y->n = 0;
+		members_forget(y);
 		buf_reset(&y->items);
 		next = start_of(y->b, y->root);
 	}
@@ -314,36 +334,24 @@ not_before_published(const struct tracing *y, const struct trace_hop *h)
 }
 
 static void
-collect_ids(void *arg, const struct trace_hop *h)
+collect(void *arg, const struct trace_hop *h)
 {
 	struct tracing *y = arg;
+	struct member *m = NULL;
 
-	if (memcmp(h->root, y->root, 16) == 0 &&
-	    (h->what == TRACE_REQUESTED || h->what == TRACE_PUBLISHED))
-		add_id(&y->ids, h->id);
-}
-
-struct topic_of {
-	const uint8_t *id;
-	struct buf topic;
-};
-
-static void
-find_topic(void *arg, const struct trace_hop *h)
-{
-	struct topic_of *t = arg;
-
-	if ((h->what == TRACE_REQUESTED || h->what == TRACE_PUBLISHED) &&
-	    memcmp(h->id, t->id, 16) == 0)
-		buf_put(&t->topic, h->text, t->topic.n == 0 ? h->ntext : 0);
+	if (h->what != TRACE_REQUESTED && h->what != TRACE_PUBLISHED)
+		return;
+	m = memcmp(h->root, y->root, 16) == 0 ? member_add(y, h->id) : member_of(y, h->id);
+	if (m != NULL && m->ntopic == 0) {
+		m->ntopic = h->ntext;
+		memcpy(m->topic, h->text, h->ntext);
+	}
 }
 
 static bool
 first_topic(void *arg, const struct journal_row *row)
 {
-	struct topic_of *t = arg;
-
-	buf_put(&t->topic, row->topic.p, row->topic.n);
+	buf_put(arg, row->topic.p, row->topic.n);
 	return false;
 }
 
@@ -363,30 +371,30 @@ show_noted(void *arg, const struct trace_hop *h)
 	static const uint8_t none[16];
 	struct tracing *y = arg;
 	struct buf who;
-	struct topic_of t = {.id = h->id};
+	const struct member *m = member_of(y, h->id);
+	struct buf topic;
 	bool told = h->what == TRACE_REQUESTED || h->what == TRACE_PUBLISHED;
 
-	if (memcmp(h->root, y->root, 16) != 0 &&
-	    (memcmp(h->root, none, 16) != 0 || !has_id(&y->ids, h->id)))
+	if (memcmp(h->root, y->root, 16) != 0 && (memcmp(h->root, none, 16) != 0 || m == NULL))
 		return;
 	if (y->n == HOPS) {
 		y->more = true;
 		return;
 	}
 	buf_init(&who, 256);
-	buf_init(&t.topic, LIMIT_TOPIC);
+	buf_init(&topic, LIMIT_TOPIC);
 	put_who(y->b, h->session, &who);
 	if (h->seq != 0 && h->seq >= journal_first(y->b->journal)) {
-		(void)journal_read(y->b->journal, h->seq, first_topic, &t);
+		(void)journal_read(y->b->journal, h->seq, first_topic, &topic);
 	} else if (told) {
-		buf_put(&t.topic, h->text, h->ntext);
-	} else {
-		trace_each(y->b->trace, find_topic, &t);
+		buf_put(&topic, h->text, h->ntext);
+	} else if (m != NULL) {
+		buf_put(&topic, m->topic, m->ntopic);
 	}
 	show(y, &(struct hop){.at_ms = not_before_published(y, h),
 		    .what = (enum trace_what)h->what,
 		    .id = h->id,
-		    .topic = buf_span(&t.topic),
+		    .topic = buf_span(&topic),
 		    .seq = h->seq,
 		    .group = h->group ? span_str(trace_name_of(y->b->trace, h->group))
 				      : (struct span){NULL, 0},
@@ -395,7 +403,7 @@ show_noted(void *arg, const struct trace_hop *h)
 		    .reason = !told && h->ntext > 0 ? span_of(h->text, h->ntext)
 						    : (struct span){NULL, 0}});
 	buf_fini(&who);
-	buf_fini(&t.topic);
+	buf_fini(&topic);
 }
 
 /* ---- the call ---- */
@@ -406,7 +414,7 @@ tracing_free(struct tracing *y)
 	list_remove(&y->node);
 	buf_fini(&y->items);
 	free(y->shown);
-	free(y->ids.v);
+	members_forget(y);
 	free(y);
 }
 
@@ -416,7 +424,7 @@ finish(struct tracing *y)
 	struct broker *b = y->b;
 	struct buf body;
 
-	trace_each(b->trace, collect_ids, y);
+	trace_each(b->trace, collect, y);
 	trace_each(b->trace, show_noted, y);
 	if (y->n > 1)
 		qsort(y->shown, y->n, sizeof(*y->shown), by_time);
