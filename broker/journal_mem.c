@@ -36,14 +36,17 @@ known_add(struct journal_mem *m, const struct journal_rec *r)
 }
 
 static void
-known_turn(struct journal_mem *m)
+known_turn(struct journal_mem *m, int64_t now)
 {
-	if (m->at_ms - m->since_ms < JOURNAL_DEDUP_MS)
+	/* By the clock as it is, which may have been set back. */
+	if (now < m->since_ms)
+		m->since_ms = now;
+	if (now - m->since_ms < JOURNAL_DEDUP_MS)
 		return;
 	journal_tab_clear(&m->ids_before);
 	m->ids_before = m->ids;
 	m->ids = (struct journal_tab){NULL};
-	m->since_ms = m->at_ms;
+	m->since_ms = now;
 }
 
 /* ---- records ---- */
@@ -229,7 +232,7 @@ mem_submit(struct journal *j, struct journal_op *op)
 
 	if (now > m->at_ms)
 		m->at_ms = now;
-	known_turn(m);
+	known_turn(m, now);
 	execute(m, op);
 	m->stats.commits++;
 	op->head = m->head;
