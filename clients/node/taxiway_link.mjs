@@ -75,7 +75,7 @@ export function decode(frame) {
 /** A DEALER that heals.  Bus adds deliveries: onUp (a new session: subscribe), onDown (it is over), onPong, onFrame. */
 export class Link {
 	#sock = null; #session = null; #out = []; #up = false; #pings; #heard; #ping = false; #flushing = false; #timer; #soon = false;
-	#bytes = 0; #max; #options;
+	#answered = Date.now(); #warned = false; #bytes = 0; #max; #options;
 	calls = new Map();
 
 	constructor({ bus = process.env.TAXI_BUS ?? 'tcp://127.0.0.1:5570', key: file, brokerKey, maxPending = 64 << 20 } = {}) {
@@ -124,10 +124,15 @@ export class Link {
 			this.#down();
 			this.#open();
 		}
+		if (began - this.#answered > LOST && !this.#warned) {
+			this.#warned = true;
+			const { endpoint, file = process.env.TAXI_KEY } = this.#options;
+			console.warn(`taxiway: no broker answers at ${endpoint}: it is not up, or refuses ${file ? `the key ${file}` : 'who has no key'}; trying on`);
+		}
 		this.#sendPing();
 		this.#timer = setTimeout(() => {
 			// When it was we who stood still, what came meanwhile is still to be read.
-			if (Date.now() - began > LOST / 2) this.#heard = Date.now() - PING;
+			if (Date.now() - began > LOST / 2) this.#heard = this.#answered = Date.now() - PING;
 			this.#tick();
 		}, this.#up ? PING : PING / 4);
 	}
@@ -175,7 +180,7 @@ export class Link {
 		let e;
 		try { e = decode(frame); } catch { return; }
 		const { verb, id, meta, body } = e;
-		this.#heard = Date.now();
+		this.#heard = this.#answered = Date.now();
 		if (verb === 'PACK') {
 			for (const f of Array.isArray(body) ? body : []) this.#take(f);
 		} else if (verb === 'PING') {
@@ -193,6 +198,8 @@ export class Link {
 	#pong(session) {
 		const fresh = session !== this.#session;
 		this.#up = true;
+		if (this.#warned) console.warn(`taxiway: the broker at ${this.#options.endpoint} answers`);
+		this.#warned = false;
 		if (fresh) {
 			this.#down();
 			this.#session = session;

@@ -1,5 +1,6 @@
 """Under taxiway.py: frames, the connection that heals (PING, sessions, PACK, keys), and calls that wait for their end."""
 import asyncio
+import logging
 import os
 import re
 import time
@@ -11,6 +12,7 @@ import zmq.auth
 
 FRAME, HEADER, PACK = 16 << 20, 8 << 10, 1 << 20
 PING, LOST = 1.0, 5.0
+LOG = logging.getLogger("taxiway")  # to stderr where nobody set it up
 TOPIC = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){0,15}")
 RETRY = {**dict.fromkeys(("BUSY", "DRAINING", "NO_WORKERS", "QUOTA"), "later"),
          **dict.fromkeys(("TIMEOUT", "WORKER_LOST", "INTERNAL", "UPSTREAM"), "uncertain")}
@@ -77,6 +79,7 @@ class Link:
 
     def _start(self):
         self.loop = asyncio.get_running_loop()
+        self.answered, self.warned = time.monotonic(), False
         self._open()
         self.ticker = asyncio.create_task(self._tick())
 
@@ -131,10 +134,14 @@ class Link:
                 self.session = None
                 self._down()
                 self._open()
+            if now - self.answered > LOST and not self.warned:
+                self.warned = True
+                LOG.warning("no broker answers at %s: it is not up, or refuses %s; trying on", self.endpoint,
+                            f"the key {self.keys[0]}" if self.keys[0] else "who has no key")
             self._ping()
             await asyncio.sleep(PING if self.up else PING / 4)
             if time.monotonic() - now > LOST / 2:  # it is we who stood still: what came meanwhile is still to be read
-                self.heard = time.monotonic() - PING
+                self.heard = self.answered = time.monotonic() - PING
 
     def _send(self, frame):
         if not self.out:
@@ -166,7 +173,7 @@ class Link:
 
     def _take(self, frame):
         verb, topic, id, meta, raw = decode(frame)
-        self.heard = time.monotonic()
+        self.heard = self.answered = time.monotonic()
         if verb == "PACK":
             for f in msgpack.unpackb(raw):
                 self._take(f)
@@ -183,6 +190,9 @@ class Link:
 
     def _pong(self, session):
         fresh, self.up = session != self.session, True
+        if self.warned:
+            self.warned = False
+            LOG.warning("the broker at %s answers", self.endpoint)
         if fresh:
             self._down()
             self.session = session
