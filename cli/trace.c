@@ -110,8 +110,11 @@ print(const struct cli_reply *r)
 static int
 run(struct cli *c, int argc, char **argv)
 {
+	const msgpack_object_array *hops;
 	uint8_t id[16];
+	struct cli_reply r;
 	struct map m;
+	int code;
 
 	(void)argc;
 	if (uuid_parse(span_str(argv[0]), id) != 0) {
@@ -122,7 +125,18 @@ run(struct cli *c, int argc, char **argv)
 	}
 	map_init(&m);
 	map_bin(&m, "id", span_of(id, 16));
-	return ask_print(c, "sys.trace", &m, print);
+	code = ask(c, "sys.trace", &m, &r);
+	if (code == 0) {
+		if (cli_is_json(c)) {
+			cli_print_answer(c, &r.env);
+		} else {
+			print(&r);
+		}
+		hops = cli_list(&r, "hops");
+		code = hops == NULL || hops->size == 0 ? CLI_NOT_FOUND : 0;
+	}
+	cli_reply_fini(&r);
+	return code;
 }
 
 const struct cli_command cli_trace = {

@@ -62,6 +62,7 @@ def test_trace_tells_every_hop(taxi, house):
     # from any envelope of the chain
     assert taxi.json("trace", uuid.UUID(bytes=child.id))["root"] == sent["id"]
     assert "UUID" in taxi("trace", "nonsense", code=2).stderr
+    assert "nothing is known" in taxi("trace", uuid.uuid4(), code=3).stderr
 
 
 # --- doctor ---------------------------------------------------------------------------------------------
