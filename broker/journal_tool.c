@@ -1,7 +1,10 @@
 #include "broker/journal_tool.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,6 +99,20 @@ pages(struct journal_db *d)
 	return n;
 }
 
+/* Only for a better word than the lock's own refusal, which comes right after. */
+static bool
+is_in_use(const char *dir)
+{
+	char *path = xasprintf("%s/" JOURNAL_LOCK, dir);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool yes = fd != -1 && flock(fd, LOCK_SH | LOCK_NB) == -1 && errno == EWOULDBLOCK;
+
+	if (fd != -1)
+		close(fd);
+	free(path);
+	return yes;
+}
+
 static int
 run_compact(char **argv)
 {
@@ -110,6 +127,13 @@ run_compact(char **argv)
 		return rc;
 	}
 	free(file);
+	if (is_in_use(argv[0])) {
+		fprintf(stderr,
+		    "%s: a broker is at work on it; stop it first: scripts/down.sh, or s6-svc -d "
+		    "<state>/service/broker\n",
+		    argv[0]);
+		return DAMAGED;
+	}
 	/* Ours alone: the lock is held for as long as this process lives. */
 	w.mark_fd = journal_schema_lock(argv[0]);
 	if (w.mark_fd == -1)
