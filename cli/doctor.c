@@ -77,8 +77,9 @@ doctor_text(const struct doctor *d, struct buf *out)
 	}
 	table_render(&t, 0, out);
 	table_fini(&t);
-	buf_printf(out, "\n%s: %zu ok, %zu warnings, %zu critical\n",
-	    doctor_verdict_name(doctor_worst(d)), count[0], count[1], count[2]);
+	buf_printf(out, "\n%s: %zu ok, %zu warning%s, %zu critical\n",
+	    doctor_verdict_name(doctor_worst(d)), count[0], count[1], count[1] == 1 ? "" : "s",
+	    count[2]);
 }
 
 static void

@@ -178,6 +178,7 @@ doctor_judge_drops(
 	const msgpack_object *epoch = doc_get(stats, "epoch"),
 			     *old = doc_get(before->stats, "epoch");
 	char text[320] = "", key[64];
+	bool harmless = false;
 	size_t n = 0;
 
 	if (epoch != NULL && old != NULL && msgpack_object_equal(*epoch, *old))
@@ -190,14 +191,18 @@ doctor_judge_drops(
 		snprintf(key, sizeof key, "%.*s", (int)name.n, (const char *)name.p);
 		now = u64(drops, key);
 		then = u64(was, key);
-		if (now > then && !is_harmless(name) && n < sizeof text) {
+		if (now > then && is_harmless(name)) {
+			harmless = true;
+		} else if (now > then && n < sizeof text) {
 			n += (size_t)snprintf(text + n, sizeof text - n, "%s%s %" PRIu64,
 			    n ? ", " : "", key, now - then);
 		}
 	}
 	doctor_add(d, n > 0 ? DOCTOR_WARNING : DOCTOR_OK, "drops",
 	    "`taxi help drops` says what each reason means; `taxi stats` counts them",
-	    n > 0 ? "since %s: %s" : "none since %s%s",
+	    n > 0      ? "since %s: %s"
+	    : harmless ? "none that matter since %s%s"
+		       : "none since %s%s",
 	    was ? "the last look" : "the broker started", text);
 }
 

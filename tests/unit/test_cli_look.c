@@ -223,7 +223,7 @@ doctor_drops(void)
 	doctor_judge_drops(&d, now,
 	    &(struct doctor_before){
 		body(&y, "{\"epoch\":\"e\",\"drops\":{\"too_big\":3,\"denied\":1}}"), 1000});
-	CHECK(verdict(&d, "none since the last look") == DOCTOR_OK);
+	CHECK(verdict(&d, "none that matter since the last look") == DOCTOR_OK);
 	/* Another process counts from nothing. */
 	doctor_judge_drops(&d, now,
 	    &(struct doctor_before){body(&z, "{\"epoch\":\"f\",\"drops\":{\"too_big\":3}}"), 1000});
@@ -292,7 +292,7 @@ doctor_report(void)
 	doctor_add(&d, DOCTOR_WARNING, "b", "do \"this\"", "not %s", "fine");
 	doctor_text(&d, &b);
 	CHECK(strstr(buf_cstr(&b), "ok       a  fine\nWARNING  b  not fine\n            -> do") != NULL);
-	CHECK(strstr(buf_cstr(&b), "warning: 1 ok, 1 warnings, 0 critical") != NULL);
+	CHECK(strstr(buf_cstr(&b), "warning: 1 ok, 1 warning, 0 critical") != NULL);
 	buf_reset(&b);
 	doctor_json(&d, "now", "bus", &b);
 	CHECK(body(&x, buf_cstr(&b)) != NULL);
