@@ -140,7 +140,7 @@ wait_for_feed(struct cli *c, struct feed *f)
 }
 
 static void
-look_at_feed(struct cli *c, struct doctor *d, struct span feeds)
+look_at_feed(struct cli *c, struct doctor *d, struct span feeds, bool has_keys)
 {
 	struct feed f = {.c = c};
 	char endpoint[256];
@@ -151,6 +151,12 @@ look_at_feed(struct cli *c, struct doctor *d, struct span feeds)
 		return;
 	}
 	feed_endpoint(feeds, c->bus, endpoint);
+	if (has_keys && c->key[0] == '\0' && strncmp(endpoint, "tcp:", 4) == 0) {
+		doctor_add(d, DOCTOR_OK, "feed", "",
+		    "not checked: %s asks for a key, and none is given (--key, --broker-key)",
+		    endpoint);
+		return;
+	}
 	f.sock = sock_sub(endpoint, "live.doctor");
 	if (f.sock == NULL) {
 		doctor_add(d, DOCTOR_WARNING, "feed", "look at --feed of the broker",
@@ -310,7 +316,8 @@ judge(struct cli *c, struct doctor *d, const struct cli_reply *r, int64_t connec
 	doctor_judge_keys(d, &r[ACL].doc.root, c->bus);
 	doctor_judge_clock(d, clock_ahead(&r[PEERS], connected_ms));
 	look_at_process(d, doc_i64(&r[INFO].doc.root, "pid", 0));
-	look_at_feed(c, d, doc_str(doc_get(&r[INFO].doc.root, "settings"), "feed"));
+	look_at_feed(c, d, doc_str(doc_get(&r[INFO].doc.root, "settings"), "feed"),
+	    doc_bool(&r[ACL].doc.root, "on", false));
 	if (r[STATS].err == ERR_OK)
 		memory_store(&m, r[STATS].env.body);
 	doc_fini(&m.doc);
