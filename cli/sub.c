@@ -45,7 +45,8 @@ struct tail {
 	struct when from;
 	const char *pattern; /* as the operand has it */
 	struct worker_sub *sub;
-	uint64_t last; /* seq of the last durable one seen */
+	uint64_t last;              /* seq of the last durable one seen */
+	uint64_t kept, kept_before; /* highest seq of a retained one; when the broker went */
 	int64_t seen, credit;
 	struct worker_msg *held[HELD]; /* printed, not yet acknowledged */
 	unsigned nheld;
@@ -147,13 +148,21 @@ static void
 got(void *arg, struct worker_msg *m)
 {
 	struct tail *t = arg;
+	uint64_t seq = env_u(&m->head, ENV_M_SEQ, 0);
+	bool retained = env_has(&m->head, ENV_M_RETAIN);
 
 	if (opt.count > 0 && t->seen == opt.count) {
 		worker_drop(m); /* a tail: more than was asked for */
 		return;
 	}
-	if (env_u(&m->head, ENV_M_SEQ, 0) > t->last && !env_has(&m->head, ENV_M_RETAIN))
-		t->last = env_u(&m->head, ENV_M_SEQ, 0);
+	if (retained && seq <= t->kept_before) {
+		worker_drop(m); /* printed before the broker went */
+		return;
+	}
+	if (retained && seq > t->kept)
+		t->kept = seq;
+	if (!retained && seq > t->last)
+		t->last = seq;
 	if (is_wanted(t, m)) {
 		print(t, m);
 		t->seen++;
@@ -212,6 +221,7 @@ on_down(void *arg)
 {
 	struct tail *t = arg;
 
+	t->kept_before = t->kept;
 	if (opt.group[0] || t->last == 0)
 		return;
 	t->from = (struct when){WHEN_SEQ, (int64_t)t->last + 1};
@@ -280,6 +290,8 @@ read_options(struct cli *c, struct tail *t)
 		    "rest",
 		    t->pattern);
 	}
+	if (opt.from[0] && opt.since[0])
+		return cli_usage(c, "--since and --from both say where to begin: give one");
 	if (opt.from[0] && when_parse(opt.from, clock_real_ms(), &t->from) != 0)
 		return cli_usage(c, "--from must be %s, not '%s'", WHEN_EXPECTED, opt.from);
 	if (opt.since[0] && ago < 0) {

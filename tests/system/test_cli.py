@@ -194,6 +194,22 @@ def test_sub_gets_what_is_retained(taxi):
     assert got["body"] == "shut" and got["retained"]
 
 
+def test_sub_has_what_is_retained_once(taxi, house):
+    taxi("pub", "door.a", 1, "--retain")
+    taxi("pub", "door.b", 2, "--retain")
+    tail = taxi.start("sub", "-o", "json", "--count", "3", "door.>")
+    first = [json.loads(tail.stdout.readline())["body"] for _ in range(2)]
+    house.the_broker.kill9()
+    house.broker()
+    taxi("pub", "door.c", 3, "--retain")  # whether or not the tail is back yet
+    out, _ = tail.communicate(timeout=60)
+    assert sorted(first) == [1, 2] and [json.loads(x)["body"] for x in out.splitlines()] == [3]
+
+
+def test_sub_begins_at_one_place(taxi):
+    assert "give one" in taxi("sub", "notes.>", "--from", "all", "--since", "1h", code=2).stderr
+
+
 def test_sub_outlives_a_restart_and_misses_nothing(taxi, house):
     bus = house.bus()
     tail = taxi.tail(bus, "-o", "json", "--count", "3", pattern="notes.>")
