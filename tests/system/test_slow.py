@@ -60,12 +60,13 @@ class Fast(threading.Thread):
         self.join()
 
 
-def ping_for(bus, secs):
-    """Alive, but reads nothing: neither deliveries nor PONGs."""
+def ping_for(bus, secs, other):
+    """Alive, but reads nothing: neither deliveries nor PONGs.  The other one lives as usual."""
     end = time.monotonic() + secs
     silent = threading.Event()
     while time.monotonic() < end:
         bus.send_frame(encode("PING", "", new_id(), {}))
+        other.pump()
         silent.wait(0.5)
 
 
@@ -79,7 +80,7 @@ def test_a_worker_that_stops_reading(house, mode):
     before = rss(house.the_broker)
     sent = flood(pub, "t.x", 3000)
     if mode == "alive":  # it has its share, and keeps it
-        ping_for(stalled, SECS)
+        ping_for(stalled, SECS, pub)
         wait_for(lambda: group(pub, "g")["owed"] <= 64, 30, "the neighbour to have done the rest")
         assert group(pub, "g")["redelivered"] == 0
         stalled.pump(0.1)
