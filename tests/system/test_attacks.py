@@ -44,10 +44,18 @@ class Reader:
         self.s.settimeout(20 * SLOW)
         self.s.connect(house.feed_endpoint.removeprefix("ipc://"))
         self.s.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
-        while not (greeting := self.s.recv(64)):
-            assert greeting != b"", "the feed hung up"
+        self.read(64)
         ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", 4) + b"XSUB"
         self.s.sendall(b"\x04" + bytes([len(ready)]) + ready)
+        self.read(self.read(2)[1])  # what comes before its READY is garbage to libzmq
+
+    def read(self, n):
+        got = b""
+        while len(got) < n:
+            more = self.s.recv(n - len(got))
+            assert more, "the feed hung up"
+            got += more
+        return got
 
     def want(self, topics):
         self.s.sendall(b"".join((b"\x00" + bytes([len(t) + 1]) if len(t) < 255 else b"\x02" + struct.pack(">Q", len(t) + 1)) + b"\x01" + t
