@@ -7,9 +7,9 @@
  * none falls asleep, and to wake is cheap.  One thread. */
 #include <stdbool.h>
 
-#define SPIN_US 150
+#define SPIN_US 300
 #define SPIN_OTHERS_US 8  /* a sched_yield of more than this let others run: no processor sleeps */
-#define SPIN_SHORT_US 200 /* such a wait would have ended while awake: waking up is part of it */
+#define SPIN_SHORT_US 350 /* such a wait would have ended while awake: waking up is part of it */
 
 struct spin {
 	unsigned score; /* 0: no wait was short of late; 256: all were */

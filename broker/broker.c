@@ -25,7 +25,8 @@
 
 enum {
 	DRAIN = 512,
-	FEED = 32,
+	FLUSH_EVERY =
+	    32, /* submitted within a turn: the journal starts on them while more is read */
 	REAP_FLUSH = 256,
 	ENDPOINTS = 8,
 	TICK_MS = 250,
@@ -114,7 +115,7 @@ end_turn(struct broker *b)
 	if (b->submitted)
 		journal_flush(b->journal);
 	b->submitted = false;
-	b->unfed = 0;
+	b->unflushed = 0;
 	if (!list_empty(&b->queued) && !timer_is_set(&b->flush_timer))
 		loop_timer(b->loop, &b->flush_timer, broker_now(b) + QUEUE_RETRY_MS);
 	b->turning = false;
@@ -158,12 +159,17 @@ broker_submit(struct broker *b, struct job *j)
 	list_push_back(&b->all_jobs, &j->node);
 	b->jobs++;
 	b->submitted = true;
+	b->unflushed++;
 	journal_submit(b->journal, &j->op);
-	/* Of many in one turn the first are executed while the last are still read. */
-	if (++b->unfed == FEED) {
-		b->unfed = 0;
-		journal_feed(b->journal);
-	}
+}
+
+void
+broker_verb_done(struct broker *b)
+{
+	if (b->unflushed < FLUSH_EVERY)
+		return;
+	b->unflushed = 0;
+	journal_flush(b->journal);
 }
 
 static void

@@ -14,22 +14,23 @@
 #include "proto/loop.h"
 
 /* Why something was dropped: one counter each, shown under `drops` in sys.stats. */
-#define DROPS(X)                                                                                \
-	X(BAD_ENVELOPE, bad_envelope)                                                           \
-	X(BAD_TOPIC, bad_topic)                                                                 \
-	X(TOO_BIG, too_big)                                                                     \
-	X(MULTIPART, multipart)                                                                 \
-	X(UNEXPECTED, unexpected)                                                               \
-	X(PEERS, too_many_peers)                                                                \
-	X(CONNECTIONS, too_many_connections)                                                    \
-	X(HANDSHAKE, handshake)                                                                 \
-	X(KEY, key_refused)                                                                     \
-	X(DENIED, denied)                                                                       \
-	X(PEER_GONE, peer_gone)                                                                 \
-	X(PEER_SLOW, peer_slow)                                                                 \
-	X(TAIL_CREDIT, tail_credit) X(STALE, stale) X(STALE_ANSWER, stale_answer)               \
-	    X(LATE_ANSWER, late_answer) X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory) \
-		X(DEAD_UNANNOUNCED, dead_unannounced) X(FEED_FULL, feed_full)                   \
+#define DROPS(X)                                                                  \
+	X(BAD_ENVELOPE, bad_envelope)                                             \
+	X(BAD_TOPIC, bad_topic)                                                   \
+	X(TOO_BIG, too_big)                                                       \
+	X(MULTIPART, multipart)                                                   \
+	X(UNEXPECTED, unexpected)                                                 \
+	X(PEERS, too_many_peers)                                                  \
+	X(CONNECTIONS, too_many_connections)                                      \
+	X(HANDSHAKE, handshake)                                                   \
+	X(KEY, key_refused)                                                       \
+	X(DENIED, denied)                                                         \
+	X(PEER_GONE, peer_gone)                                                   \
+	X(PEER_SLOW, peer_slow)                                                   \
+	X(TAIL_CREDIT, tail_credit)                                               \
+	X(STALE, stale) X(STALE_ANSWER, stale_answer) X(LATE_ANSWER, late_answer) \
+	    X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory)               \
+		X(DEAD_UNANNOUNCED, dead_unannounced) X(FEED_FULL, feed_full)     \
 		    X(FEED_TOPICS, feed_topics)
 
 enum drop_reason {
@@ -97,8 +98,8 @@ struct broker {
 	/* broker.c: the request being read, so that it is not decoded twice */
 	const struct env *reading;
 	struct span reading_frame;
-	unsigned unfed; /* submitted since the journal was fed */
-	size_t work;    /* of this turn so far */
+	unsigned unflushed; /* submitted since the journal was flushed */
+	size_t work;        /* of this turn so far */
 	bool submitted, turning, again_soon;
 	struct timer tick, route_timer, flush_timer, changed_timer, soon_timer;
 	int64_t ticked_ms;
@@ -141,7 +142,8 @@ struct broker *broker_new(struct loop *l, struct journal *j, const struct broker
 void broker_free(struct broker *b);  /* closes the journal; NULL is harmless */
 void broker_drain(struct broker *b); /* SIGTERM: ends with loop_stop */
 void broker_submit(struct broker *b, struct job *j);
-void broker_soon(struct broker *b); /* another turn at once: there is more to do */
+void broker_verb_done(struct broker *b); /* what it submitted belongs together, and is complete */
+void broker_soon(struct broker *b);      /* another turn at once: there is more to do */
 void broker_changed(struct broker *b, bool services, bool groups);
 int64_t broker_now(const struct broker *b);
 int64_t broker_real(struct broker *b); /* unix ms, as of the running callback */

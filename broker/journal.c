@@ -71,13 +71,6 @@ journal_submit(struct journal *j, struct journal_op *op)
 }
 
 void
-journal_feed(struct journal *j)
-{
-	if (j->ops->feed != NULL)
-		j->ops->feed(j);
-}
-
-void
 journal_flush(struct journal *j)
 {
 	j->ops->flush(j);

@@ -80,7 +80,8 @@ enum journal_from { JOURNAL_FROM_NEW, JOURNAL_FROM_ALL, JOURNAL_FROM_SEQ, JOURNA
  * Cursor of a PUT: `was` present but empty expects a src that was never set.  `cur` {NULL,0} checks
  * `was` and sets nothing.  Where every record is a repeat (or there is none) and the stored cursor
  * equals `cur` already, it is a repeat as a whole and `was` is not looked at; nor does `was` refuse
- * one whose records (at least one) are all repeats: then the cursor, which moved on since, stays. */
+ * one whose records (at least one) are all repeats: then the cursor, which moved on since, stays.
+ */
 struct journal_op {
 	struct list node;
 	enum journal_kind kind;
@@ -166,11 +167,8 @@ uint64_t journal_head(const struct journal *j);  /* last seq reaped; 0 = none.  
 uint64_t journal_first(const struct journal *j); /* lowest seq still kept; head + 1 = none */
 
 void journal_submit(struct journal *j, struct journal_op *op);
-/* End of a loop turn: let the writer start on what was submitted. */
+/* At the end of a loop turn, and within a long one: let the writer start on what was submitted. */
 void journal_flush(struct journal *j);
-/* What was submitted so far may be begun, but is not committed before the next flush, which must
- * follow soon: the writer waits for it. */
-void journal_feed(struct journal *j);
 /* Readable when something can be reaped (or the journal failed), until journal_reap has returned
  * NULL. */
 int journal_fd(const struct journal *j);

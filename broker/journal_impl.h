@@ -9,7 +9,6 @@ struct journal_ops {
 	void (*close)(struct journal *j);
 	void (*submit)(struct journal *j, struct journal_op *op);
 	void (*flush)(struct journal *j);
-	void (*feed)(struct journal *j); /* NULL: nothing is begun before a flush */
 	/* Fills op->head and op->first, which journal_reap publishes. */
 	struct journal_op *(*reap)(struct journal *j);
 	bool (*failed)(const struct journal *j);

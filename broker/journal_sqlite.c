@@ -41,9 +41,8 @@ struct sqlite {
 	pthread_cond_t wake;
 	struct list queue, done; /* mu */
 	bool stop;               /* mu */
-	atomic_bool feeding;  /* a flush is still to come, and belongs to what is being executed */
-	atomic_bool asked;    /* there is something in queue, or stop */
-	struct report report; /* mu */
+	atomic_bool asked;       /* there is something in queue, or stop */
+	struct report report;    /* mu */
 
 	pthread_t thread;
 	struct spin spin; /* writer's thread */
@@ -140,24 +139,18 @@ take(struct sqlite *s, struct list *batch)
 	return more;
 }
 
-/* What came while the rest was executed goes into the same commit; what is being fed must. */
+/* What came while the rest was executed goes into the same commit. */
 static bool
 fetch_more(void *arg, struct list *ops)
 {
 	struct sqlite *s = arg;
-	uint64_t added = s->writer.pos.head - s->writer.committed.head;
-	int64_t until = clock_mono_us() + SPIN_US;
 	struct list fresh;
 	bool any;
 
-	if (added >= MORE_MOST && !atomic_load(&s->feeding))
+	if (s->writer.pos.head - s->writer.committed.head >= MORE_MOST)
 		return false;
-	while (atomic_load(&s->feeding) && !atomic_load(&s->asked) && clock_mono_us() < until)
-		(void)sched_yield();
 	list_init(&fresh);
 	pthread_mutex_lock(&s->mu);
-	while (list_empty(&s->queue) && atomic_load(&s->feeding))
-		pthread_cond_wait(&s->wake, &s->mu);
 	any = !list_empty(&s->queue);
 	splice(&fresh, &s->queue);
 	atomic_store(&s->asked, s->stop);
@@ -314,30 +307,17 @@ sqlite_submit(struct journal *j, struct journal_op *op)
 }
 
 static void
-hand_over(struct sqlite *s, bool feeding)
+sqlite_flush(struct journal *j)
 {
-	if (list_empty(&s->pending) && !atomic_load(&s->feeding))
+	struct sqlite *s = of(j);
+
+	if (list_empty(&s->pending))
 		return;
 	pthread_mutex_lock(&s->mu);
 	splice(&s->queue, &s->pending);
-	atomic_store(&s->feeding, feeding);
-	if (!list_empty(&s->queue))
-		atomic_store(&s->asked, true);
+	atomic_store(&s->asked, true);
 	pthread_mutex_unlock(&s->mu);
 	pthread_cond_signal(&s->wake);
-}
-
-static void
-sqlite_flush(struct journal *j)
-{
-	hand_over(of(j), false);
-}
-
-static void
-sqlite_feed(struct journal *j)
-{
-	if (!list_empty(&of(j)->pending))
-		hand_over(of(j), true);
 }
 
 static void
@@ -528,7 +508,6 @@ static const struct journal_ops sqlite_ops = {
     .close = sqlite_close,
     .submit = sqlite_submit,
     .flush = sqlite_flush,
-    .feed = sqlite_feed,
     .reap = sqlite_reap,
     .failed = sqlite_failed,
     .read = sqlite_read,

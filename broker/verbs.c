@@ -308,6 +308,7 @@ verbs_handle(struct broker *b, struct peer *p, uint8_t *frame, size_t n, bool in
 	b->verbs[e.verb]++;
 	if (e.verb != ENV_PACK) {
 		act(b, p, &e, frame, n);
+		broker_verb_done(b);
 	} else if (!inside) {
 		on_pack(b, p, frame, n, &e);
 	} else {
