@@ -14,24 +14,24 @@
 #include "proto/loop.h"
 
 /* Why something was dropped: one counter each, shown under `drops` in sys.stats. */
-#define DROPS(X)                                                                  \
-	X(BAD_ENVELOPE, bad_envelope)                                             \
-	X(BAD_TOPIC, bad_topic)                                                   \
-	X(TOO_BIG, too_big)                                                       \
-	X(MULTIPART, multipart)                                                   \
-	X(UNEXPECTED, unexpected)                                                 \
-	X(PEERS, too_many_peers)                                                  \
-	X(CONNECTIONS, too_many_connections)                                      \
-	X(HANDSHAKE, handshake)                                                   \
-	X(KEY, key_refused)                                                       \
-	X(DENIED, denied)                                                         \
-	X(PEER_GONE, peer_gone)                                                   \
-	X(PEER_SLOW, peer_slow)                                                   \
-	X(TAIL_CREDIT, tail_credit)                                               \
-	X(STALE, stale) X(STALE_ANSWER, stale_answer) X(LATE_ANSWER, late_answer) \
-	    X(GROUP_DROPPED, group_dropped) X(NO_MEMORY, no_memory)               \
-		X(DEAD_UNANNOUNCED, dead_unannounced) X(FEED_FULL, feed_full)     \
-		    X(FEED_TOPICS, feed_topics)
+#define DROPS(X)                                                                                  \
+	X(BAD_ENVELOPE, bad_envelope)                                                             \
+	X(BAD_TOPIC, bad_topic)                                                                   \
+	X(TOO_BIG, too_big)                                                                       \
+	X(MULTIPART, multipart)                                                                   \
+	X(UNEXPECTED, unexpected)                                                                 \
+	X(PEERS, too_many_peers)                                                                  \
+	X(CONNECTIONS, too_many_connections)                                                      \
+	X(HANDSHAKE, handshake)                                                                   \
+	X(KEY, key_refused)                                                                       \
+	X(DENIED, denied)                                                                         \
+	X(PEER_GONE, peer_gone)                                                                   \
+	X(PEER_SLOW, peer_slow)                                                                   \
+	X(TAIL_CREDIT, tail_credit)                                                               \
+	X(STALE, stale)                                                                           \
+	X(STALE_ANSWER, stale_answer) X(LATE_ANSWER, late_answer) X(GROUP_DROPPED, group_dropped) \
+	    X(NO_MEMORY, no_memory) X(DEAD_UNANNOUNCED, dead_unannounced) X(FEED_FULL, feed_full) \
+		X(FEED_TOPICS, feed_topics)
 
 enum drop_reason {
 #define X(id, name) DROP_##id,
@@ -131,6 +131,7 @@ struct broker {
 	uint64_t verbs[ENV_VERB_COUNT];
 	uint64_t drops[DROP_COUNT];
 	uint64_t errors[ERR_COUNT];
+	uint64_t dead[GROUP_DEATH_COUNT]; /* dead letters written */
 	uint64_t delivered, fed, received, sent, trimmed, retain_looks;
 	bool warned_committing, warned_requests, warned_records, warned_store; /* levels.c */
 	struct log_limit *limits;

@@ -125,6 +125,19 @@ put_drops(const struct broker *b, struct buf *out)
 }
 
 static void
+put_dead(const struct broker *b, struct buf *out)
+{
+	const struct row rows[] = {
+#define X(id) {#id, b->dead[GROUP_DEATH_##id]},
+	    GROUP_DEATHS(X)
+#undef X
+	};
+
+	mp_put_cstr(out, "dead");
+	PUT_ROWS(out, rows);
+}
+
+static void
 put_verbs(const struct broker *b, struct buf *out)
 {
 	mp_put_cstr(out, "verbs");
@@ -170,7 +183,7 @@ ctl_stats(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	journal_stats(b->journal, &js);
 	route_stats(b->route, &rs);
 	buf_init(&body, 65536);
-	mp_put_map(&body, 11);
+	mp_put_map(&body, 12);
 	ctl_put_str(&body, "name", "broker");
 	ctl_put_str(&body, "version", TAXI_VERSION);
 	mp_put_cstr(&body, "epoch");
@@ -179,6 +192,7 @@ ctl_stats(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	ctl_put_u(&body, "head", b->head);
 	put_counters(b, &js, &rs, &body);
 	put_drops(b, &body);
+	put_dead(b, &body);
 	put_bytes(b, &js, &rs, &body);
 	put_verbs(b, &body);
 	mp_put_cstr(&body, "latency");

@@ -282,7 +282,7 @@ expire(struct group *g, int64_t now)
 			return;
 		e = group_order_first_late(e, now);
 		group_note(g, GROUP_LATE, e, e->holder->session, span_str("ACK_TIMEOUT"));
-		group_fail(g, e, -1, span_str("ACK_TIMEOUT"), now);
+		group_fail(g, e, -1, GROUP_DEATH_ACK_TIMEOUT, (struct span){NULL, 0}, now);
 	}
 }
 

@@ -55,11 +55,23 @@ enum group_event {
 	GROUP_EVENTS
 };
 
+/* Why an envelope was given up on: what a dead letter says where nobody gave a reason, and what the
+ * letters are counted by. */
+#define GROUP_DEATHS(X) X(REJECTED) X(NAK) X(ACK_TIMEOUT) X(WORKER_LOST) X(EXPIRED) X(TRIES)
+
+enum group_death {
+#define X(id) GROUP_DEATH_##id,
+	GROUP_DEATHS(X)
+#undef X
+	    GROUP_DEATH_COUNT
+};
+
 struct group_ops {
 	/* Hand it to the worker; `user` is what group_join was given. */
 	void (*deliver)(void *arg, void *user, const struct group_item *it);
 	/* Write a dead letter, then call group_dead_done.  try_no is the number of tries it had. */
-	void (*dead)(void *arg, const struct group_item *it, struct span reason);
+	void (*dead)(
+	    void *arg, const struct group_item *it, enum group_death why, struct span reason);
 	void (*drop)(void *arg, void *frame);
 	/* May be NULL.  `session`: of the worker it concerns, 0: none. */
 	void (*note)(void *arg, enum group_event what, const struct group_item *it,

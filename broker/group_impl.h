@@ -112,8 +112,10 @@ struct entry *group_find(const struct group *g, uint64_t seq);
 /* Let go of what is only read ahead, from the newest down to the first that has a history. */
 void group_let_go(struct group *g);
 
-/* group_verbs.c: a try that counts has failed; delay < 0: backoff */
-void group_fail(struct group *g, struct entry *e, int64_t delay, struct span reason, int64_t now);
+/* group_verbs.c: a try that counts has failed; delay < 0: backoff.  Reason {NULL,0}: that of `why`
+ */
+void group_fail(struct group *g, struct entry *e, int64_t delay, enum group_death why,
+    struct span reason, int64_t now);
 
 /* group_order.c: keys */
 void group_order_add(struct group *g, struct entry *e, struct span key);
@@ -133,7 +135,7 @@ void group_work_ready(struct group *g, struct entry *e, bool in_turn);
 void group_work_lift(
     struct group *g, struct entry *e); /* out of its place, whichever; state WAIT */
 void group_work_delay(struct group *g, struct entry *e, int64_t at_ms);
-void group_work_die(struct group *g, struct entry *e, struct span reason);
+void group_work_die(struct group *g, struct entry *e, enum group_death why, struct span reason);
 void group_work_done(struct group *g, struct entry *e); /* frees it */
 void group_work_forget(
     struct group *g, struct entry *e); /* frees it; whether it is done is another matter */

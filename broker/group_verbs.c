@@ -101,13 +101,14 @@ backoff(struct group *g, uint32_t fails)
 
 /* A try that counts has failed. */
 void
-group_fail(struct group *g, struct entry *e, int64_t delay, struct span reason, int64_t now)
+group_fail(struct group *g, struct entry *e, int64_t delay, enum group_death why,
+    struct span reason, int64_t now)
 {
 	g->dirty = true;
 	group_work_lift(g, e);
 	e->fails++;
 	if (e->fails >= g->conf.tries) {
-		group_work_die(g, e, reason);
+		group_work_die(g, e, why, reason);
 	} else {
 		group_work_delay(g, e, now + (delay >= 0 ? delay : backoff(g, e->fails)));
 	}
@@ -128,7 +129,7 @@ group_leave(struct group *g, struct group_worker *w, int64_t now)
 	group_work_refile(g, w);
 	while ((e = LIST_FIRST(&w->flight, struct entry, place)) != NULL) {
 		group_note(g, GROUP_LOST, e, w->session, span_str("WORKER_LOST"));
-		group_fail(g, e, -1, span_str("WORKER_LOST"), now);
+		group_fail(g, e, -1, GROUP_DEATH_WORKER_LOST, (struct span){NULL, 0}, now);
 	}
 	INVARIANT(w->n == 0 && list_empty(&w->stalled));
 	list_remove(&w->place);
@@ -192,7 +193,7 @@ group_nak(struct group *g, uint64_t session, const struct group_verdict *v, int6
 		group_work_delay(g, e, now + (v->ms >= 0 ? v->ms : UNTRIED_MS));
 		group_order_back(g, e);
 	} else {
-		group_fail(g, e, v->ms, v->reason.p ? v->reason : span_str("NAK"), now);
+		group_fail(g, e, v->ms, GROUP_DEATH_NAK, v->reason, now);
 	}
 	return true;
 }
@@ -208,7 +209,7 @@ group_reject(struct group *g, uint64_t session, const struct group_verdict *v)
 	group_note(g, GROUP_REJECTED, e, session, v->reason);
 	group_work_lift(g, e);
 	e->fails++;
-	group_work_die(g, e, v->reason.p ? v->reason : span_str("REJECTED"));
+	group_work_die(g, e, GROUP_DEATH_REJECTED, v->reason);
 	return true;
 }
 

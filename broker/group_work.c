@@ -167,14 +167,19 @@ group_note(struct group *g, enum group_event what, const struct entry *e, uint64
 }
 
 void
-group_work_die(struct group *g, struct entry *e, struct span reason)
+group_work_die(struct group *g, struct entry *e, enum group_death why, struct span reason)
 {
+	static const char *const names[] = {
+#define X(id) #id,
+	    GROUP_DEATHS(X)
+#undef X
+	};
 	struct group_item it = item_of(g, e);
 
 	it.try_no = e->fails;
 	set_state(g, e, ENTRY_DYING);
 	list_push_back(&g->dying, &e->place);
-	g->ops.dead(g->ops.arg, &it, reason);
+	g->ops.dead(g->ops.arg, &it, why, reason.p != NULL ? reason : span_str(names[why]));
 }
 
 void
@@ -300,12 +305,12 @@ group_work_pump(struct group *g, int64_t now, int64_t real)
 		if (e->exp_ms != 0 && e->exp_ms <= real) {
 			group_note(g, GROUP_EXPIRED, e, 0, (struct span){NULL, 0});
 			group_work_lift(g, e);
-			group_work_die(g, e, span_str("EXPIRED"));
+			group_work_die(g, e, GROUP_DEATH_EXPIRED, (struct span){NULL, 0});
 		} else if (e->fails >= g->conf.tries) {
 			/* The broker ended before its dead letter was written, or `tries` is lower
 			 * now. */
 			group_work_lift(g, e);
-			group_work_die(g, e, span_str("TRIES"));
+			group_work_die(g, e, GROUP_DEATH_TRIES, (struct span){NULL, 0});
 		} else if (w != NULL && !fits(w, e)) {
 			stall(g, e, w);
 		} else if (w != NULL || (w = choose(g, e)) != NULL) {

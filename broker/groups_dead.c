@@ -18,6 +18,7 @@ struct burial {
 	struct list node; /* groups->dead_again */
 	struct rec *rec, *said;
 	struct journal_rec put;
+	enum group_death why;
 	bool buried, told;
 	unsigned pending;
 	char name[LIMIT_GROUP + 1];
@@ -60,6 +61,8 @@ on_buried(struct broker *b, struct job *j)
 
 	u->pending--;
 	u->buried |= j->op.err == ERR_OK;
+	if (j->op.err == ERR_OK)
+		b->dead[u->why]++;
 	if (j->op.err == ERR_OK && j->op.u.dead.no > b->groups.dead_no)
 		b->groups.dead_no = j->op.u.dead.no;
 	look(b, u);
@@ -178,7 +181,7 @@ submit(struct broker *b, struct burial *u)
 }
 
 void
-groups_dead_save(void *arg, const struct group_item *it, struct span reason)
+groups_dead_save(void *arg, const struct group_item *it, enum group_death why, struct span reason)
 {
 	struct owed_group *g = arg;
 	struct burial *u = xcalloc(1, sizeof(*u));
@@ -186,6 +189,7 @@ groups_dead_save(void *arg, const struct group_item *it, struct span reason)
 
 	list_init(&u->node);
 	u->rec = rec_hold(it->frame);
+	u->why = why;
 	memcpy(u->name, g->name, sizeof(u->name));
 	if (reason.n > LIMIT_REASON)
 		reason.n = LIMIT_REASON;

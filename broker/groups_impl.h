@@ -27,7 +27,8 @@ void groups_save_turn(struct broker *b);
 void groups_save_tick(struct broker *b);
 
 /* groups_dead.c */
-void groups_dead_save(void *arg, const struct group_item *it, struct span reason);
+void groups_dead_save(
+    void *arg, const struct group_item *it, enum group_death why, struct span reason);
 void groups_dead_tick(struct broker *b); /* what the disk had no room for */
 int groups_dead_open(struct broker *b);  /* after the groups; 0, or -1 (logged) */
 bool groups_dead_has(const struct owed_group *g, uint64_t seq);

@@ -107,6 +107,9 @@ scrape_text_broker(const msgpack_object *stats, struct buf *out)
 	put_map(doc_get(stats, "counters"), "taxiway_broker_total", "what", out);
 	metrics_head(out, "taxiway_broker_drops_total", "counter", "envelopes dropped, by reason");
 	put_map(doc_get(stats, "drops"), "taxiway_broker_drops_total", "reason", out);
+	metrics_head(out, "taxiway_broker_dead_total", "counter",
+	    "dead letters written, by what they died of");
+	put_map(doc_get(stats, "dead"), "taxiway_broker_dead_total", "reason", out);
 	metrics_head(out, "taxiway_broker_bytes", "gauge", "bytes the broker holds or moved");
 	put_map(doc_get(stats, "bytes"), "taxiway_broker_bytes", "what", out);
 	metrics_head(out, "taxiway_broker_errors_total", "counter", "requests refused, by code");

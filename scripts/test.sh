@@ -47,9 +47,9 @@ for s in "$@"; do
 		make -s BUILD=tsan check
 		;;
 	fuzz)
-		step "fuzzers, ${FUZZ_SECS:-10} s each"
+		step "fuzzers, ${FUZZ_SECS:-20} s each"
 		mk fuzzers
-		mk FUZZ_SECS="${FUZZ_SECS:-10}" fuzz
+		mk FUZZ_SECS="${FUZZ_SECS:-20}" fuzz
 		;;
 	system)
 		step 'vectors and system tests, on the address sanitizer build'

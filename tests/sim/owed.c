@@ -25,10 +25,11 @@ on_deliver(void *arg, void *user, const struct group_item *it)
 }
 
 static void
-on_dead(void *arg, const struct group_item *it, struct span reason)
+on_dead(void *arg, const struct group_item *it, enum group_death why, struct span reason)
 {
 	struct owed *g = arg;
 
+	(void)why;
 	sim_trace(g->s, "group %d: %d dies: %.*s", g->at, (int)it->seq, (int)reason.n,
 	    (const char *)reason.p);
 	truth_dying(g, it, reason);

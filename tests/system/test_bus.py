@@ -204,6 +204,18 @@ def test_reject_is_a_dead_letter_at_once_and_an_event(bus, house):
     assert d.body["id"] == p.id
 
 
+def test_dead_letters_are_counted_by_what_they_died_of(bus, house):
+    w = house.bus()
+    w.sub("t.>", group="g", credit=10, tries=1)
+    for topic in ("t.nak", "t.nak", "t.reject"):
+        bus.pub(topic, 1)
+    for d in [w.recv() for _ in range(3)]:
+        w.nak(d, reason="any words") if d.topic == "t.nak" else w.reject(d, "other words")
+    settled(bus, "g", owed=0, dead=3)
+    dead = bus.req("sys.stats").body["dead"]
+    assert {k: n for k, n in dead.items() if n} == {"NAK": 2, "REJECTED": 1}
+
+
 def test_no_ack_in_time_redelivers_to_another(bus, house):
     a, b = house.bus(), house.bus()
     a.sub("t.>", group="g", credit=1, ack_ms=300)

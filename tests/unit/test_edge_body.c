@@ -172,7 +172,8 @@ others(void)
 	CHECK(strstr(buf_cstr(&out), "taxiway_broker_up 0\n") != NULL);
 	buf_reset(&out);
 	(void)edge_doc_init(&d,
-	    "{\"head\":7,\"counters\":{\"pub\":3,\"name\":\"x\"},\"drops\":{\"full\":2},\"errors\":"
+	    "{\"head\":7,\"counters\":{\"pub\":3,\"name\":\"x\"},\"drops\":{\"full\":2},"
+	    "\"dead\":{\"NAK\":5},\"errors\":"
 	    "{\"BUSY\":4},"
 	    "\"latency\":{\"fsyncUs\":{\"sum\":1500,\"le\":{\"100\":2,\"1000\":1,\"inf\":1}}}}");
 	scrape_text_broker(&d.doc.root, &out);
@@ -186,6 +187,7 @@ others(void)
 	CHECK(strstr(buf_cstr(&out), "taxiway_broker_head 7\n") != NULL);
 	CHECK(strstr(buf_cstr(&out), "taxiway_broker_total{what=\"pub\"} 3\n") != NULL);
 	CHECK(strstr(buf_cstr(&out), "taxiway_broker_drops_total{reason=\"full\"} 2\n") != NULL);
+	CHECK(strstr(buf_cstr(&out), "taxiway_broker_dead_total{reason=\"NAK\"} 5\n") != NULL);
 	CHECK(strstr(buf_cstr(&out), "name") == NULL);
 	edge_doc_fini(&d);
 	buf_reset(&out);

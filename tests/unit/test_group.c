@@ -138,11 +138,12 @@ on_deliver(void *arg, void *user, const struct group_item *it)
 }
 
 static void
-on_dead(void *arg, const struct group_item *it, struct span reason)
+on_dead(void *arg, const struct group_item *it, enum group_death why, struct span reason)
 {
 	struct world *x = arg;
 	struct rec *r = &x->r[it->seq];
 
+	(void)why;
 	if (span_is(reason, "EXPIRED")) {
 		if (r->fate != OWED || r->exp == 0 || r->exp > x->real)
 			wrong(x, it->seq, "it did not expire");

@@ -15,10 +15,11 @@ on_deliver(void *arg, void *user, const struct group_item *it)
 }
 
 static void
-on_dead(void *arg, const struct group_item *it, struct span reason)
+on_dead(void *arg, const struct group_item *it, enum group_death why, struct span reason)
 {
 	(void)arg;
 	(void)it;
+	(void)why;
 	(void)reason;
 }
 
