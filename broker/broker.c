@@ -223,8 +223,12 @@ receive(struct broker *b, void *z, zmq_msg_t *rid, zmq_msg_t *m)
 		return true;
 	}
 	p = peers_from(b, span_of(zmq_msg_data(rid), zmq_msg_size(rid)), m);
-	if (p == NULL || p->lost != NULL)
+	if (p == NULL)
 		return true;
+	if (p->lost != NULL) {
+		b->drops[DROP_PEER_GONE]++;
+		return true;
+	}
 	registry_heard(&b->reg, p, broker_now(b));
 	verbs_handle(b, p, zmq_msg_data(m), zmq_msg_size(m), false);
 	return true;
@@ -336,6 +340,9 @@ wait_for_journal(struct broker *b)
 		if (b->jobs > 0)
 			zmq_poll(&item, 1, 100);
 	}
+	if (b->jobs > 0)
+		log_warn("journal_slow", LOG_U("jobs", b->jobs),
+		    LOG_S("help", "a minute for what a start writes: is the disk well?"));
 }
 
 struct broker *

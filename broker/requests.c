@@ -178,8 +178,11 @@ requests_answer(struct broker *b, struct peer *p, const struct env *e, uint8_t *
 void
 requests_cancel(struct broker *b, struct peer *p, const uint8_t id[16])
 {
+	if (!route_cancel(b->route, &p->route, id, broker_now(b))) {
+		b->drops[DROP_STALE]++;
+		return;
+	}
 	hops_id(b, TRACE_CANCELLED, id, (struct span){NULL, 0}, p->session, (struct span){NULL, 0});
-	route_cancel(b->route, &p->route, id, broker_now(b));
 }
 
 static void

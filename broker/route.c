@@ -97,13 +97,15 @@ give_up(struct route *r, struct flight *f, int64_t now)
 	r->ops.cancel(r->ops.arg, f->member->peer, id);
 }
 
-void
+bool
 route_cancel(struct route *r, struct route_peer *client, const uint8_t id[16], int64_t now)
 {
 	struct flight *f = route_flight_by_client(r, client, id);
 
-	if (f != NULL)
-		give_up(r, f, now);
+	if (f == NULL)
+		return false;
+	give_up(r, f, now);
+	return true;
 }
 
 bool

@@ -79,7 +79,7 @@ struct route_req {
 };
 /* ERR_OK: accepted (a repeat of one under way is accepted and ignored); NO_WORKERS; BUSY. */
 enum err route_request(struct route *r, const struct route_req *q, int64_t now);
-void route_cancel(struct route *r, struct route_peer *client, const uint8_t id[16], int64_t now);
+bool route_cancel(struct route *r, struct route_peer *client, const uint8_t id[16], int64_t now);
 /* False: no such request. */
 bool route_more(
     struct route *r, struct route_peer *client, const uint8_t id[16], uint64_t n, int64_t now);

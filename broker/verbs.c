@@ -226,11 +226,15 @@ on_pack(struct broker *b, struct peer *p, uint8_t *frame, size_t n, const struct
 		return;
 	}
 	mp_r_init(&r, e->body);
-	for (unsigned left = mp_array(&r); left > 0 && p->lost == NULL; left--) {
+	for (unsigned left = mp_array(&r); left > 0; left--) {
 		struct span inner = mp_bin(&r, LIMIT_FRAME_RX);
 
 		if (r.bad)
 			break;
+		if (p->lost != NULL) {
+			b->drops[DROP_PEER_GONE] += left;
+			break;
+		}
 		verbs_handle(b, p, frame + (inner.p - frame), inner.n, true);
 	}
 	(void)n;

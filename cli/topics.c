@@ -49,9 +49,9 @@ const struct help_topic help_topics[] = {
 	"the broker's own.\n"},
     {"drops", "what the broker did not take or hand over, by reason",
 	"Of connections that come and go; `taxi doctor` says nothing of these:\n"
-	"  peer_gone             for a peer that had left\n"
+	"  peer_gone             for, or still from, a peer that had left\n"
 	"  late_answer           an answer after its request had ended\n"
-	"  stale, stale_answer   an ACK, NAK or answer by who does not hold it (any more)\n"
+	"  stale, stale_answer   an ACK, NAK, CANCEL or answer of what is no (longer) theirs\n"
 	"  tail_credit           a live tail did not keep up\n\n"
 	"Of a sender; the broker's log has its session:\n"
 	"  bad_envelope, bad_topic, too_big, multipart, unexpected   it does not keep the "

@@ -406,6 +406,13 @@ def test_cancel_reaches_the_worker(bus, house):
     w.fail(d, "GONE")
 
 
+def test_a_cancel_of_nothing_leaves_a_count_and_no_hop(bus):
+    nothing = new_id()
+    bus.send_frame(taxiwire.encode("CANCEL", "", nothing, {}))
+    assert bus.req("sys.stats").body["drops"]["stale"] == 1
+    assert bus.req("sys.trace", {"id": nothing}).body["hops"] == []
+
+
 def test_a_reply_from_somebody_else_is_ignored(bus, house):
     w, thief = house.bus(), house.bus()
     w.sub("svc.*", serve=True, credit=1)
