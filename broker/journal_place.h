@@ -17,7 +17,7 @@ struct journal_place {
 /* `dir` holds the open journal.  A file that is not there yet is watched once it was seen. */
 void journal_place_open(struct journal_place *p, const char *dir);
 void journal_place_close(struct journal_place *p);
-/* The path of a file that is not what it was; NULL: all are.  Two calls of stat. */
+/* The path of a file that is not what it was; NULL: all are.  Two calls of statx. */
 const char *journal_place_lost(struct journal_place *p);
 
 #endif
