@@ -5,10 +5,10 @@
 #include "base/die.h"
 
 int
-journal_db_open(struct journal_db *d, const char *path)
+journal_db_open(struct journal_db *d, const char *path, const char *vfs)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-	int rc = sqlite3_open_v2(path, &d->db, flags, NULL);
+	int rc = sqlite3_open_v2(path, &d->db, flags, vfs);
 
 	if (rc == SQLITE_OK)
 		rc = sqlite3_extended_result_codes(d->db, 1);

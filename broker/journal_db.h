@@ -13,7 +13,8 @@ struct journal_db {
 	unsigned n;
 };
 
-int journal_db_open(struct journal_db *d, const char *path);
+/* vfs: NULL for the default. */
+int journal_db_open(struct journal_db *d, const char *path, const char *vfs);
 int journal_db_prepare(struct journal_db *d, const char *const *sql, unsigned n);
 void journal_db_close(struct journal_db *d); /* harmless on a zeroed one */
 /* The statements alone: the connection is another's. */

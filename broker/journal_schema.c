@@ -11,13 +11,15 @@
 #include "broker/journal_format.h"
 #include "broker/journal_mark.h"
 #include "broker/journal_room.h"
+#include "broker/journal_vfs.h"
 
 /* page_size and auto_vacuum count only before the first table.  Debian's SQLite overwrites deleted
- * content with zeroes unless told not to. */
+ * content with zeroes unless told not to.  synchronous comes before there can be a WAL: what
+ * gathers its writes (journal_vfs.h) counts on a sync with each commit. */
 static const char writer_setup[] = "PRAGMA page_size=4096;"
 				   "PRAGMA auto_vacuum=INCREMENTAL;"
-				   "PRAGMA journal_mode=WAL;"
 				   "PRAGMA synchronous=FULL;"
+				   "PRAGMA journal_mode=WAL;"
 				   "PRAGMA wal_autocheckpoint=0;"
 				   "PRAGMA journal_size_limit=16777216;"
 				   "PRAGMA secure_delete=OFF;"
@@ -76,10 +78,10 @@ journal_schema_complain(const struct journal_db *d, const char *dir, const char 
 }
 
 static int
-open_file(struct journal_db *d, const char *dir, int busy_ms)
+open_file(struct journal_db *d, const char *dir, const char *vfs, int busy_ms)
 {
 	char *path = xasprintf("%s/" JOURNAL_FILE, dir);
-	int rc = journal_db_open(d, path);
+	int rc = journal_db_open(d, path, vfs);
 
 	free(path);
 	if (rc == SQLITE_OK)
@@ -171,7 +173,7 @@ set_up(struct journal_db *d, const char *dir, int format)
 int
 journal_schema_writer(struct journal_db *d, const char *dir, int mark_fd)
 {
-	int format = open_file(d, dir, 5000);
+	int format = open_file(d, dir, journal_vfs_name(), 5000);
 
 	if (format == 0)
 		format = identify(d, dir);
@@ -183,7 +185,7 @@ journal_schema_writer(struct journal_db *d, const char *dir, int mark_fd)
 int
 journal_schema_reader(struct journal_db *d, const char *dir)
 {
-	int rc = open_file(d, dir, 100);
+	int rc = open_file(d, dir, NULL, 100);
 
 	if (rc == 0 && journal_db_exec(d, reader_setup) != SQLITE_OK)
 		return journal_schema_complain(d, dir, "set up for reading");

@@ -237,7 +237,7 @@ check_layout(struct check *c)
 	struct journal_db fresh = {0};
 	char *want = NULL, *have = layout(&c->db);
 
-	if (journal_db_open(&fresh, ":memory:") == SQLITE_OK &&
+	if (journal_db_open(&fresh, ":memory:", NULL) == SQLITE_OK &&
 	    journal_format_raise(&fresh, 0) == SQLITE_OK)
 		want = layout(&fresh);
 	if (want == NULL || have == NULL || strcmp(want, have) != 0)

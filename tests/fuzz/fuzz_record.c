@@ -225,7 +225,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		copy[at % image_n] ^= data[i + 3];
 	}
 	copy[18] = copy[19] = 1;
-	INVARIANT(journal_db_open(&r.db, ":memory:") == SQLITE_OK);
+	INVARIANT(journal_db_open(&r.db, ":memory:", NULL) == SQLITE_OK);
 	if (sqlite3_deserialize(r.db.db, "main", copy, (sqlite3_int64)image_n,
 		(sqlite3_int64)image_n, SQLITE_DESERIALIZE_FREEONCLOSE) == SQLITE_OK &&
 	    journal_db_exec(&r.db, "PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF") ==

@@ -1,0 +1,18 @@
+#ifndef BROKER_JOURNAL_VFS_H
+#define BROKER_JOURNAL_VFS_H
+/* The file system under the writer's connection: SQLite's own, but what a commit writes to the WAL,
+ * a header of 24 bytes and a page for each frame, is gathered and handed over in one call.
+ *
+ * Nobody sees the difference.  What is gathered goes out before a sync, and before anything else of
+ * this connection that could see the file (a read of spilled frames, a truncation, its size).
+ * Another connection looks at no frame before the wal-index names it, and the wal-index names a
+ * commit after its sync: this is for connections with synchronous=FULL alone.
+ *
+ * An error of the gathered write is that of the call which made it go out, with the code a write
+ * has.  From then on the connection is refused what builds on the lost bytes (writes behind them,
+ * reads of them) until it has gone back to before them, as a rollback does. */
+
+/* For sqlite3_open_v2; over what is the default when this is first called. */
+const char *journal_vfs_name(void);
+
+#endif
