@@ -264,6 +264,13 @@ def house():
 
 
 @pytest.fixture
+def bus(house):
+    """A client of a broker with nothing said to it."""
+    house.broker()
+    return house.bus()
+
+
+@pytest.fixture
 def full(house, pg):
     """The whole house: broker, database, edge, and helpers to add services."""
     db = "t" + os.path.basename(house.base).replace("_", "").lower()

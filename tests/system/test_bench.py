@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from conftest import BIN, wait_for
+from looks import stats
 
 
 @pytest.fixture
@@ -21,20 +22,16 @@ def bench(house):
     return run
 
 
-def stats(house):
-    return house.bus().req("sys.stats", {}).body
-
-
 def test_what_was_published_is_in_the_journal(bench, house):
     r = json.loads(bench("pub", "--count", "500", "--window", "32", "--clients", "2", "-o", "json").stdout)
     assert r["errors"] == {} and r["rate"] > 0 and 0 < r["us"]["p50"] <= r["us"]["p99"] <= r["us"]["max"]
-    assert stats(house)["head"] == 500, "each of the count is stored once"
+    assert stats(house.bus())["head"] == 500, "each of the count is stored once"
 
 
 def test_live_envelopes_are_not_stored(bench, house):
     r = json.loads(bench("pub", "--live", "--count", "300", "-o", "json").stdout)
     assert r["errors"] == {} and r["topic"].startswith("live.")
-    assert stats(house)["head"] == 0
+    assert stats(house.bus())["head"] == 0
 
 
 def test_requests_are_answered_by_its_own_workers_or_by_others(bench, house):

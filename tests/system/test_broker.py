@@ -8,35 +8,7 @@ import pytest
 import taxiwire
 from bus import BusError, new_id
 from conftest import SLOW, wait_for
-
-
-@pytest.fixture
-def bus(house):
-    house.broker()
-    return house.bus()
-
-
-def group(bus, name):
-    return next((g for g in bus.req("sys.groups").body["groups"] if g["group"] == name), None)
-
-
-def settled(bus, name, **want):
-    def look():
-        bus.pump()
-        g = group(bus, name)
-        return g if g and all(g[k] == v for k, v in want.items()) else None
-    return wait_for(look, 30, f"group {name} with {want}")
-
-
-def flush(bus):
-    """Everything this peer said before has been read."""
-    return bus.req("sys.ping.broker").body
-
-
-def code(call, *args, **kw):
-    with pytest.raises(BusError) as e:
-        call(*args, **kw)
-    return e.value.code
+from looks import code, flush, group, rss, settled
 
 
 # --- parts ------------------------------------------------------------------------------------------------------
@@ -490,10 +462,6 @@ def test_a_client_that_never_pings_gets_its_answer(bus, house):
 
 
 def test_many_peers_many_groups_flat_memory(bus, house):
-    def rss():
-        with open(f"/proc/{house.the_broker.p.pid}/statm") as f:
-            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
     def round():
         for n in range(30):
             c = house.bus()
@@ -508,12 +476,12 @@ def test_many_peers_many_groups_flat_memory(bus, house):
         for n in range(30):
             bus.req("sys.groups.delete", {"group": f"g{n}"})
     round()
-    before = rss()
+    before = rss(house.the_broker)
     for _ in range(6):
         round()
     nodes = wait_for(lambda: bus.pump() and False or bus.req("sys.stats").body["counters"]["match_nodes"] == 1, 20)
     assert nodes
-    assert rss() - before < (12 << 20) * SLOW, "the cache of the latest records may grow, nothing else"
+    assert rss(house.the_broker) - before < (12 << 20) * SLOW, "the cache of the latest records may grow, nothing else"
 
 
 def test_wrong_use_is_100(house):

@@ -8,27 +8,9 @@ import pytest
 import zmq
 
 import taxiwire
-from bus import Bus, BusError, new_id
+from bus import BusError, new_id
 from conftest import wait_for
-
-
-@pytest.fixture
-def bus(house):
-    house.broker()
-    return house.bus()
-
-
-def group(bus, name):
-    return next((g for g in bus.req("sys.groups").body["groups"] if g["group"] == name), None)
-
-
-def settled(bus, name, **want):
-    """Wait until the group shows these values."""
-    def look():
-        bus.pump()
-        g = group(bus, name)
-        return g if g and all(g[k] == v for k, v in want.items()) else None
-    return wait_for(look, 20, f"group {name} with {want}")
+from looks import group, settled
 
 
 # --- publishing ----------------------------------------------------------------------------------------------

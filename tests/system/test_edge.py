@@ -10,6 +10,7 @@ import uuid
 import pytest
 
 from conftest import SLOW, Proc, free_port, wait_for
+from looks import read_all
 
 
 @pytest.fixture
@@ -36,19 +37,6 @@ def connect(house):
     s = socket.create_connection(("127.0.0.1", house.http_port), timeout=20 * SLOW)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return s
-
-
-def read_all(s):
-    """Until the server closes."""
-    got = b""
-    while True:
-        try:
-            b = s.recv(65536)
-        except ConnectionResetError:
-            return got
-        if not b:
-            return got
-        got += b
 
 
 def raw(house, data):

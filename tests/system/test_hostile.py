@@ -1,5 +1,4 @@
 """Garbage on every socket: an error or a counted drop, flat memory, and work goes on."""
-import os
 import random
 import socket
 import struct
@@ -11,14 +10,10 @@ import zmq
 import taxiwire
 from bus import BusError, new_id
 from conftest import SLOW, wait_for
+from looks import read_all, rss
 
 BOMBS = [b"\xdd\xff\xff\xff\xff", b"\x91" * 100000, b"\xdf\xff\xff\xff\xff" * 100, b"\xc6\xff\xff\xff\xff", b"\xdb\x7f\xff\xff\xff",
          b"\x95" * 40, b"\xc1", b"", b"\x00", b"\x95\x01\xa3PUB\xa3t.x\xc4\x10", b"\xc7\xff\x00"]
-
-
-def rss(proc):
-    with open(f"/proc/{proc.p.pid}/statm") as f:
-        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def hostile_frames(rnd):
@@ -192,15 +187,7 @@ def test_garbage_at_the_edge(house, raw):
     with socket.create_connection(("127.0.0.1", house.http_port)) as c:
         c.sendall(raw)
         c.settimeout(20 * SLOW)
-        answer = b""
-        try:
-            while True:
-                part = c.recv(65536)
-                if not part:
-                    break
-                answer += part
-        except ConnectionResetError:
-            pass
+        answer = read_all(c)
         assert answer == b"" or answer.split(b" ")[1][:1] in (b"4", b"5"), answer[:200]
     assert house.http("GET", "/healthz").status == 200
     assert rss(house.the_edge) - before < 32 << 20

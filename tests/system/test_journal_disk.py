@@ -6,6 +6,7 @@ import pytest
 
 from bus import BusError
 from conftest import ROOT, wait_for
+from looks import code, group, settled, stats
 
 
 @pytest.fixture
@@ -28,22 +29,16 @@ def bad(house):
     return say
 
 
-def refused(bus, n):
-    with pytest.raises(BusError) as e:
-        bus.pub("a.b", {"n": n})
-    return e.value.code
-
-
 @pytest.mark.parametrize("how", ["sync", "write"])
 def test_a_failure_is_final_and_said(house, bad, how):
     bus = house.bus()
     for n in range(5):
         assert bus.pub("a.b", {"n": n}).meta["seq"] == n + 1
     bad(how)
-    assert refused(bus, 5) == "STORE_FAILED"
+    assert code(bus.pub, "a.b", {"n": 5}) == "STORE_FAILED"
     bad(None)
     for n in range(6, 9):
-        assert refused(bus, n) == "STORE_FAILED"
+        assert code(bus.pub, "a.b", {"n": n}) == "STORE_FAILED"
     assert "evt=journal_failed" in house.the_broker.log()
     stats = bus.req("sys.stats").body
     assert stats["counters"]["store_failed"] == 1 and stats["head"] == 5
@@ -61,7 +56,7 @@ def test_a_full_disk_is_busy_and_heals(house, bad):
     for n in range(5):
         bus.pub("a.b", {"n": n})
     bad("full")
-    assert refused(bus, 5) == "BUSY"
+    assert code(bus.pub, "a.b", {"n": 5}) == "BUSY"
     assert "evt=journal_full" in house.the_broker.log()
     assert bus.req("sys.stats").body["counters"]["store_failed"] == 0
     bad(None)
@@ -85,26 +80,19 @@ def test_dead_letters_wait_for_room(house, bad):
     seqs = [bus.pub("a.b", {"n": n}).meta["seq"] for n in range(3)]
     given = [w.recv() for _ in seqs]
     bad("full")
-    assert refused(bus, 3) == "BUSY"
+    assert code(bus.pub, "a.b", {"n": 3}) == "BUSY"
     for d in given:
         w.reject(d, "spoilt")
 
-    def stats():
-        w.pump()
-        eye.pump()
-        return bus.req("sys.stats").body
-
-    def group(name):
-        return next(g for g in bus.req("sys.groups", {"group": name}).body["groups"] if g["group"] == name)
-    wait_for(lambda: stats()["counters"]["dead_retries"] >= 4, 20, "tries to bury them")
+    wait_for(lambda: (w.pump(), eye.pump(), stats(bus)["counters"]["dead_retries"] >= 4)[2], 20, "tries to bury them")
     assert bus.req("sys.dead.ls").body["items"] == [] and eye.deliveries == []
-    assert (group("g")["owed"], group("g")["dead"]) == (3, 0)
+    assert (group(bus, "g")["owed"], group(bus, "g")["dead"]) == (3, 0)
     bad(None)
     told = [eye.recv() for _ in seqs]
     assert sorted(d.body["seq"] for d in told) == seqs and {d.body["reason"] for d in told} == {"spoilt"}
-    wait_for(lambda: stats() and group("g")["owed"] == 0, 10, "the end of the envelopes")
+    settled(bus, "g", w, eye, owed=0)
     assert sorted(i["seq"] for i in bus.req("sys.dead.ls").body["items"]) == seqs
-    assert stats()["head"] == 6 and group("g")["dead"] == 3, "three of ours, three words"
+    assert stats(bus)["head"] == 6 and group(bus, "g")["dead"] == 3, "three of ours, three words"
     for d in told:
         eye.ack(d)
     house.the_broker.kill9()
@@ -113,4 +101,4 @@ def test_dead_letters_wait_for_room(house, bad):
     w.sub("a.b", group="g", credit=10)
     bus.pub("a.b", {"n": "next"})
     assert w.recv().body == {"n": "next"}, "nobody dies twice"
-    assert sorted(i["seq"] for i in bus.req("sys.dead.ls").body["items"]) == seqs and stats()["head"] == 7
+    assert sorted(i["seq"] for i in bus.req("sys.dead.ls").body["items"]) == seqs and stats(bus)["head"] == 7

@@ -7,13 +7,13 @@ import struct
 import subprocess
 import time
 
-import msgpack
 import pytest
 import zmq
 
 import taxiwire
 from bus import Bus, BusError, new_id
 from conftest import BIN, ROOT, SLOW, free_port, wait_for
+from looks import refused, stats
 
 ADMIN = "sys.acl sys.acl.reload sys.peers sys.services sys.stats sys.groups sys.cursor sys.claim sys.dead.show sys.dead.ls"
 
@@ -83,12 +83,11 @@ def keys(house):
 
 
 def denied(fn, *words):
-    with pytest.raises(BusError) as e:
-        fn()
-    assert e.value.code == "DENIED", str(e.value)
+    e = refused(fn)
+    assert e.code == "DENIED", str(e)
     for w in words:
-        assert w in e.value.detail["detail"], e.value.detail
-    return e.value
+        assert w in e.detail["detail"], e.detail
+    return e
 
 
 def silent(b, seconds=0.7):
@@ -98,10 +97,6 @@ def silent(b, seconds=0.7):
     while time.monotonic() < end:
         b.pump(0.05)
     return b.epoch is None
-
-
-def stats(b):
-    return b.req("sys.stats").body
 
 
 def test_only_keys_that_are_listed_are_let_in(house, keys):

@@ -3,7 +3,6 @@
 STORM_SECS=600 makes the silence of the stalled worker ten minutes long.
 """
 import os
-import re
 import threading
 import time
 
@@ -13,14 +12,10 @@ from taxiwire import decode, encode, pack
 
 from bus import new_id
 from conftest import SLOW, wait_for
+from looks import group, rss
 
 SECS = float(os.environ.get("STORM_SECS", "3"))
 BODY = pack(b"x" * 1000)
-
-
-def rss(proc):
-    text = open(f"/proc/{proc.p.pid}/status", encoding="ascii").read()
-    return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) << 10
 
 
 def flood(bus, topic, n):
@@ -31,10 +26,6 @@ def flood(bus, topic, n):
         bus.send_frame(encode("PACK", "", new_id(), {}, pack([encode("PUB", topic, i, {}, BODY) for i in ids])))
         seqs += [bus.finish(i).meta["seq"] for i in ids]
     return seqs
-
-
-def group(bus, name):
-    return next(g for g in bus.req("sys.groups").body["groups"] if g["group"] == name)
 
 
 class Fast(threading.Thread):

@@ -12,8 +12,8 @@ import time
 import pytest
 import zmq
 
-from bus import Bus
 from conftest import SLOW, wait_for
+from looks import rss
 from test_keys import Keys
 
 N = int(os.environ.get("TAXI_STORM", "2000"))
@@ -28,9 +28,12 @@ def keys(house):
     return Keys(house)
 
 
-def rss(p):
-    with open(f"/proc/{p.p.pid}/status") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS")) // 1024
+def paced(n):
+    """0 to n - 1, RATE of them a second; who is late hurries."""
+    began, never = time.monotonic(), threading.Event()
+    for i in range(n):
+        never.wait(began + i / RATE - time.monotonic())
+        yield i
 
 
 class Storm(threading.Thread):
@@ -42,11 +45,7 @@ class Storm(threading.Thread):
         self.kept, self.failed = [], 0
 
     def run(self):
-        began = time.monotonic()
-        for i in range(self.most):
-            late = began + i / RATE - time.monotonic()
-            if late > 0:
-                time.sleep(late)
+        for _ in paced(self.most):
             try:
                 s = socket.create_connection(("127.0.0.1", self.port), timeout=5)
                 if self.speak(s):
@@ -82,11 +81,7 @@ def storm_with_keys(keys, pair):
     ctx.max_sockets = 20000
 
     def run():
-        began = time.monotonic()
-        for i in range(N // 2):
-            late = began + i / RATE - time.monotonic()
-            if late > 0:
-                time.sleep(late)
+        for _ in paced(N // 2):
             s = ctx.socket(zmq.DEALER)
             s.linger = 0
             s.curve_publickey, s.curve_secretkey, s.curve_serverkey = (*pair, keys.server)
@@ -142,7 +137,7 @@ def test_a_storm_of_connections(house, keys, kind):
         b = answered_meanwhile(house, keys, good, storm())
         wait_for(calm, 30, "the connections to be gone")
         b.close()
-        sizes.append(rss(broker))
+        sizes.append(rss(broker) >> 20)
     assert sizes[2] - sizes[0] <= 8 + sizes[0] // 4, f"MiB after each storm: {sizes}"
     s = local.req("sys.stats").body
     if kind == "wrong-key":
