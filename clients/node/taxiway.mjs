@@ -252,21 +252,23 @@ export class Bus extends Link {
 	#sub(pattern, meta, desc = { name: this.#name, pid: process.pid }, cancels = null) {
 		const s = Object.assign(new Subscription(this, pattern, { ...meta, many: true }, pack(desc)), { cancels });
 		this.subs.add(s);
-		if (this.up) this.#ask(s);
+		this.#ask(s);
 		return s;
 	}
 
 	/** The first refusal is the caller's, later ones may pass. */
 	#ask(s) {
-		s.id = newId();
+		s.id = this.up && this.subs.has(s) ? newId() : null;
+		if (!s.id) return;
 		this._call('SUB', s.pattern, s.meta, s.desc, { id: s.id, timeout: 10000 }).then(() => { s.live = true; s._settle(); }, (e) => {
 			if (e.code === 'WORKER_LOST') return; // asked again with the next session
 			if (!s.live) s._settle(e);
-			else setTimeout(() => this.up && this.subs.has(s) && this.#ask(s), e.retry === 'never' ? 5000 : 1000).unref();
+			else setTimeout(() => this.#ask(s), e.retry === 'never' ? 5000 : 1000).unref();
 		});
 	}
 
-	onUp() { for (const s of this.subs) this.#ask(s); }
+	/** In the session of before, only who came while it was away. */
+	onUp(fresh) { for (const s of this.subs) if (fresh || !s.id) this.#ask(s); }
 
 	onDown() {
 		this.generation++;

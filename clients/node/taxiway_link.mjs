@@ -72,7 +72,7 @@ export function decode(frame) {
 	return e;
 }
 
-/** A DEALER that heals.  Bus adds deliveries: onUp (a new session: subscribe), onDown (it is over), onPong, onFrame. */
+/** A DEALER that heals.  Bus adds deliveries: onUp (subscribe), onDown (it is over), onPong, onFrame. */
 export class Link {
 	#sock = null; #session = null; #out = []; #up = false; #pings; #heard; #ping = false; #flushing = false; #timer; #soon = false;
 	#answered = Date.now(); #warned = false; #bytes = 0; #max; #options;
@@ -203,8 +203,8 @@ export class Link {
 		if (fresh) {
 			this.#down();
 			this.#session = session;
-			this.onUp();
 		}
+		this.onUp(fresh);
 		for (const c of this.calls.values()) if (!c.sent) this.#go(c);
 	}
 

@@ -240,8 +240,7 @@ class Bus(Link):
             meta["from"] = meta.pop("from_")
         s = kind(self, pattern, {**meta, "many": True}, pack(desc or {"name": self.name, "pid": os.getpid()}))
         self.subs.add(s)
-        if self.up:
-            self._ask(s)
+        self._ask(s)
         return s
 
     def _ask(self, s):
@@ -252,10 +251,11 @@ class Bus(Link):
             if not s.ready.done():  # the first refusal is the caller's, later ones may pass
                 s.ready.set_exception(e) if e else s.ready.set_result(None)
             elif e and s in self.subs:
-                self.loop.call_later(5.0 if e.retry == "never" else 1.0, lambda: self.up and s in self.subs and self._ask(s))
+                self.loop.call_later(5.0 if e.retry == "never" else 1.0, self._ask, s)
             s.news.set()
-        s.id = new_id()
-        self._call("SUB", s.pattern, s.meta, s.desc, s.id, 10.0).add_done_callback(answered)
+        s.id = new_id() if self.up and s in self.subs else None
+        if s.id:
+            self._call("SUB", s.pattern, s.meta, s.desc, s.id, 10.0).add_done_callback(answered)
 
     def _deliver(self, head_id, head, topic, id, meta, raw):
         if "left" in head:
@@ -282,8 +282,8 @@ class Bus(Link):
             s.hand.clear()
             s.refused, s.taken = {}, 0
 
-    def on_up(self):
-        for s in sorted(self.subs, key=lambda s: s.group is not None):  # tails first, that of cancels too
+    def on_up(self, fresh):  # in the session of before, only who came while it was away
+        for s in sorted((s for s in self.subs if fresh or not s.id), key=lambda s: s.group is not None):  # tails first
             self._ask(s)
 
     def on_pong(self, id):

@@ -69,7 +69,7 @@ class Answer:
 
 
 class Link:
-    """A DEALER that heals.  Bus adds deliveries: on_up (a new session: subscribe), on_down (it is over), on_pong, on_frame."""
+    """A DEALER that heals.  Bus adds deliveries: on_up (subscribe), on_down (it is over), on_pong, on_frame."""
 
     def __init__(self, endpoint, keys, max_pending):
         self.endpoint = endpoint or os.environ.get("TAXI_BUS", "tcp://127.0.0.1:5570")
@@ -196,7 +196,7 @@ class Link:
         if fresh:
             self._down()
             self.session = session
-            self.on_up()
+        self.on_up(fresh)
         for c in [c for c in self.calls.values() if not c.sent]:
             self._go(c)
 

@@ -239,13 +239,21 @@ class FakeBroker:
     def __init__(self):
         self.base = tempfile.mkdtemp(prefix="taxi", dir="/tmp")
         self.endpoint = f"ipc://{self.base}/bus"
-        self.sock = zmq.Context.instance().socket(zmq.ROUTER)
-        self.sock.linger = 0
-        self.sock.bind(self.endpoint)
+        self._listen()
         self.epoch, self.mute, self.packs, self.got, self.peer = new_id(), False, 0, [], None
 
     def restart(self):
         self.epoch = new_id()
+
+    def _listen(self):
+        self.sock = zmq.Context.instance().socket(zmq.ROUTER)
+        self.sock.linger = 0
+        self.sock.bind(self.endpoint)
+
+    def hang_up(self):
+        """Its connections end; it is the same broker when they come again."""
+        self.sock.close(0)
+        self._listen()
 
     def close(self):
         self.sock.close(0)

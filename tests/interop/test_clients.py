@@ -528,6 +528,20 @@ def test_resend_and_subscribe_again(fake):
     assert not [f for f in fake.got if f.verb == "ACK"], "a void delivery is finished in silence"
 
 
+def test_subscribed_between_two_pongs_of_one_session(fake):
+    """The news of a connection may come behind the PONG that came over it: who subscribes before the next PONG is not forgotten."""
+    d = fake.driver
+    fake.turn()
+    fake.mute = True
+    fake.hang_up()
+    fake.expect("PING")
+    sub = d.start("sub", name="w", pattern="t.>", group="g")
+    refused(lambda: d.call("publish", topic="a..b", body=1), "BAD_TOPIC", "never")  # so it has subscribed
+    fake.mute = False
+    fake.ok(fake.expect("SUB"), next=1)
+    d.finish(sub)
+
+
 def test_nothing_bad_is_sent(fake):
     d = fake.driver
     for topic in ("", "a..b", "a.*", "a b", "a." * 16 + "a", "a" * 256):
