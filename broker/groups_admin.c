@@ -53,11 +53,20 @@ expel(struct owed_group *g)
 }
 
 static void
+configure(struct owed_group *g)
+{
+	struct group_conf conf = groups_settings_conf(g);
+
+	group_configure(g->core, &conf);
+	groups_busy(g);
+	broker_soon(g->b);
+}
+
+static void
 apply(struct owed_group *g, const struct group_settings *set)
 {
 	struct broker *b = g->b;
 	bool moved = strcmp(g->set.pattern, set->pattern) != 0;
-	struct group_conf conf;
 
 	if (moved) {
 		match_del(b->match, &g->match);
@@ -67,10 +76,7 @@ apply(struct owed_group *g, const struct group_settings *set)
 	if (moved)
 		expel(g);
 	b->groups.may_refuse |= set->refuses;
-	conf = groups_settings_conf(g);
-	group_configure(g->core, &conf);
-	groups_busy(g);
-	broker_soon(b);
+	configure(g);
 }
 
 static void
@@ -146,6 +152,7 @@ pause_it(struct owed_group *g, enum group_pause why)
 	    LOG_S("reason", why == GROUP_PAUSED_IDLE ? "idle" : "owed"));
 	set.paused = why;
 	g->set.paused = why; /* at once, not only after the commit */
+	configure(g);
 	groups_set(g->b, g, &set, NULL, NULL);
 }
 
