@@ -6,6 +6,7 @@ import threading
 import time
 
 SLOW = float(os.environ.get("TAXI_SLOW", "1"))  # multiplies every bound: sanitizers, busy machines
+meanwhile = []  # what is to be called while somebody waits
 _never = threading.Event()
 
 
@@ -18,6 +19,8 @@ def wait_for(cond, timeout=20.0, what="condition", every=0.02):
             return v
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not come within {timeout * SLOW} s")
+        for f in meanwhile:
+            f()
         _never.wait(every)
 
 

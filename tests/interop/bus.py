@@ -1,16 +1,29 @@
 """A client and worker for the Taxiway bus, written from proto/PROTOCOL.md with pyzmq and msgpack alone.
 
 Synchronous: one thread, one DEALER.  Every wait also sends PINGs and sorts what comes in, so a program that keeps
-calling into it stays alive for the broker.  Used by the tests as the second implementation of the protocol.
+calling into it stays alive for the broker, and with it all its other clients that are not `alone`.  Used by the tests as the second implementation of the protocol.
 """
 import os
+import threading
 import time
 import uuid
+import weakref
 
 import msgpack
 import zmq
 
 import taxiwire
+
+LOST = 5.0 * float(os.environ.get("TAXI_SLOW", "1"))  # a PING without its PONG for so long: another connection
+
+living = weakref.WeakSet()
+
+
+def beat_all():
+    """Whoever waits for anything keeps the clients of its thread alive."""
+    for b in list(living):
+        if b.thread == threading.get_ident():
+            b.beat()
 
 
 def new_id():
@@ -54,15 +67,17 @@ class Delivery(Answer):
 
 
 class Bus:
-    def __init__(self, endpoint, timeout=20.0, curve=None, routing_id=None):
-        """curve: (public key, secret key, the broker's public key), each 40 characters as bytes."""
+    def __init__(self, endpoint, timeout=20.0, curve=None, routing_id=None, alone=False):
+        """curve: (public key, secret key, the broker's public key), each 40 characters as bytes.  alone: another thread uses it, or it
+        is to be forgotten when nobody looks at it."""
+        self.thread = None if alone else threading.get_ident()
+        living.add(self)
         self.endpoint, self.timeout = endpoint, timeout
         self.curve, self.routing_id = curve, routing_id
         self.ctx = zmq.Context.instance()
         self.answers, self.deliveries, self.dropped = {}, [], 0
         self.epoch = self.session = None
         self.subs = {}
-        self.pong_at = 0.0
         self.sock = None
         self._open()
 
@@ -72,13 +87,14 @@ class Bus:
         s = self.ctx.socket(zmq.DEALER)
         s.linger, s.immediate = 0, 1
         s.sndhwm = s.rcvhwm = 0
+        s.sndtimeo = int(self.timeout * 1000)  # there may be no broker any more
         s.reconnect_ivl, s.reconnect_ivl_max = 20, 200
         if self.curve:
             s.curve_publickey, s.curve_secretkey, s.curve_serverkey = self.curve
         if self.routing_id:
             s.setsockopt(zmq.IDENTITY, self.routing_id)
         s.connect(self.endpoint)
-        self.sock, self.ping_at, self.opened_at = s, 0.0, time.monotonic()
+        self.sock, self.ping_at, self.asked_at = s, 0.0, None
 
     def close(self):
         self.sock.close(0)
@@ -87,21 +103,22 @@ class Bus:
     def send_frame(self, frame):
         self.sock.send(frame)
 
-    def _ping(self):
+    def beat(self):
+        """A PING now and then is all it takes not to be given up; what comes is left where it is."""
         now = time.monotonic()
-        if now - self.ping_at >= 1.0:
-            try:
-                self.sock.send(taxiwire.encode("PING", "", new_id(), {}), zmq.DONTWAIT)
-                self.ping_at = now
-            except zmq.Again:
-                pass
-        if now - max(self.pong_at, self.opened_at) > 5.0:
-            self._open()
+        if self.sock.closed or now - self.ping_at < 1.0:
+            return
+        self.asked_at = self.asked_at or now
+        try:
+            self.sock.send(taxiwire.encode("PING", "", new_id(), {}), zmq.DONTWAIT)
+            self.ping_at = now
+        except zmq.Again:
+            pass
 
     def _take(self, frame):
         ver, verb, topic, id, meta, body = taxiwire.decode(frame)
         if verb == "PONG":
-            self.pong_at = time.monotonic()
+            self.asked_at = None
             new = (meta["epoch"], meta["session"])
             if new != (self.epoch, self.session):
                 first = self.epoch is None
@@ -124,17 +141,22 @@ class Bus:
 
     def pump(self, wait=0.0):
         """Read what is there, waiting at most `wait` seconds for the first frame.  True if any came."""
-        self._ping()
+        got = self._read()  # before anything is said of the broker's silence: it may be we who did not look
+        if self.asked_at and time.monotonic() - self.asked_at > LOST:
+            self._open()
+        self.beat()
+        beat_all()
+        return got or bool(self.sock.poll(int(wait * 1000)) and self._read())
+
+    def _read(self):
         got = False
-        if self.sock.poll(int(wait * 1000)):
+        while True:
+            try:
+                frame = self.sock.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return got
+            self._take(frame)
             got = True
-            while True:
-                try:
-                    frame = self.sock.recv(zmq.DONTWAIT)
-                except zmq.Again:
-                    break
-                self._take(frame)
-        return got
 
     def wait(self, cond, timeout=None, what="condition"):
         end = time.monotonic() + (timeout or self.timeout)
@@ -179,8 +201,9 @@ class Bus:
         return self.call("BATCH", "", meta, [[t, i, m, b] for t, i, m, b in items], id)
 
     def req(self, topic, body=None, id=None, timeout=None, **meta):
-        meta.setdefault("ttl", int((timeout or 5) * 1000))
-        return self.call("REQ", topic, meta, body, id, (timeout or 5) + 5)
+        timeout = timeout or self.timeout / 4
+        meta.setdefault("ttl", int(timeout * 1000))
+        return self.call("REQ", topic, meta, body, id, timeout * 2)
 
     # --- work -----------------------------------------------------------------------------------------
     def sub(self, pattern, desc=None, **meta):
@@ -189,7 +212,9 @@ class Bus:
             meta["from"] = meta.pop("from_")
         desc = msgpack.packb(desc if desc is not None else {"name": "python"})
         self.subs[(pattern, meta.get("group"), meta.get("serve", False))] = (meta, desc)
-        return self.call("SUB", pattern, meta, desc)
+        ok = self.call("SUB", pattern, meta, desc)
+        self.wait(lambda: self.session, what="the PONG that names the session")  # else another's would pass for the first
+        return ok
 
     def recv(self, timeout=None, where=lambda d: True):
         def first():

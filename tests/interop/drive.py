@@ -19,7 +19,7 @@ import msgpack
 import zmq
 
 import taxiwire
-from bus import new_id
+from bus import beat_all, new_id
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "interop"
@@ -136,6 +136,7 @@ class Driver:
     def until(self, cond, what, timeout=20.0):
         end = time.monotonic() + timeout * SLOW
         while not (v := cond()):
+            beat_all()
             if not self.pump(0.05) and time.monotonic() > end:
                 raise TimeoutError(f"{self.lang}: {what} did not come within {timeout * SLOW} s; has {self.msgs}")
         while self.pump():

@@ -358,7 +358,7 @@ do_request(const struct cmd *c)
 {
 	struct under_way *u = way(c);
 	char *topic = text(c, "topic");
-	struct taxi_req r = {.topic = topic, .arg = u, .ttl_ms = millis(c, "ttl", 0)};
+	struct taxi_req r = {.topic = topic, .arg = u, .ttl_ms = millis(c, "ttl", 20000)};
 	enum taxi_code code;
 	uint8_t id[16];
 

@@ -26,7 +26,7 @@ async function pump(name, sub) {
 async function request(c) {
 	const abort = new AbortController();
 	aborts.set(c.n, abort);
-	const options = { ttl: (c.ttl ?? 5) * 1000, again: c.again, signal: abort.signal };
+	const options = { ttl: (c.ttl ?? 20) * 1000, again: c.again, signal: abort.signal };
 	if (!c.parts) return { body: (await bus.request(c.topic, c.body, { ...options, id: idOf(c) })).body };
 	const gate = { free: c.hold ? 0 : Infinity, open: () => {} };
 	gates.set(c.n, gate);
@@ -60,7 +60,7 @@ const verbs = {
 	cancel(c) { aborts.get(c.of).abort(); },
 	async sub(c) {
 		const o = pick(c, 'credit', 'tries', 'from', 'cancels');
-		const s = c.group ? bus.work(c.pattern, c.group, { ...o, ack: c.ack && c.ack * 1000 })
+		const s = c.group ? bus.work(c.pattern, c.group, { ...o, ack: c.ack && Math.round(c.ack * 1000) })
 			: c.serve ? bus.serve(c.pattern, o) : bus.subscribe(c.pattern, o);
 		await s.ready;
 		subs.set(c.name, s);
@@ -69,7 +69,7 @@ const verbs = {
 	async unsub(c) { await subs.get(c.name).close(); },
 	async drain() { return { idle: await bus.drain(10000) }; },
 	ack(c) { msgs.get(c.m).ack(); },
-	nak(c) { msgs.get(c.m).nak({ delay: c.delay && c.delay * 1000, reason: c.reason }); },
+	nak(c) { msgs.get(c.m).nak({ delay: c.delay && Math.round(c.delay * 1000), reason: c.reason }); },
 	reject(c) { msgs.get(c.m).reject(c.reason); },
 	extend(c) { msgs.get(c.m).extend(c.seconds * 1000); },
 	reply(c) { msgs.get(c.m).reply(c.body); },

@@ -35,7 +35,7 @@ async def pump(name, sub):
 
 
 async def request(bus, c, kw):
-    kw.update({"ttl": c.get("ttl", 5), "again": c.get("again")})
+    kw.update({"ttl": c.get("ttl", 20), "again": c.get("again")})
     if not c.get("parts"):
         calls[c["n"]] = f = bus.request(c["topic"], c.get("body"), id=id_of(c), **kw)
         return {"body": (await f).body}

@@ -186,7 +186,7 @@ def test_nak_reject_and_tries(rig, t):
 
 
 def test_extend(rig, t):
-    rig.a.sub("w", f"{t}.>", group=t, ack=0.3, credit=10)
+    rig.a.sub("w", f"{t}.>", group=t, ack=0.4 * SLOW, credit=10)
     for i in range(2):
         rig.a.call("publish", topic=f"{t}.a", body=i)
     kept, left = rig.a.take("w", 2)

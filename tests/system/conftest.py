@@ -17,9 +17,11 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "interop")]
-from waiting import SLOW, free_port, wait_for  # noqa: E402,F401
+from bus import Bus, beat_all  # noqa: E402
+from waiting import SLOW, free_port, meanwhile, wait_for  # noqa: E402,F401
 
 BIN = pathlib.Path(os.environ.get("TAXI_BIN", ROOT / "build" / "debug" / "bin")).resolve()
+meanwhile.append(beat_all)
 PGBIN = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))[-1]
 
 
@@ -211,13 +213,13 @@ class House:
         return self.the_edge
 
     def bus(self, **kw):
-        from bus import Bus
         b = Bus(self.bus_endpoint, **{"timeout": 20 * SLOW, **kw})
         self.buses.append(b)
         return b
 
     def http(self, method, path, body=None, headers=None, timeout=30):
         """One request.  A dict or list body is sent as JSON."""
+        beat_all()
         c = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=timeout * SLOW)
         h = dict(headers or {})
         if isinstance(body, (dict, list)):
@@ -245,6 +247,15 @@ class House:
             text = p.log()
             for mark in ("ERROR: AddressSanitizer", "runtime error:", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer"):
                 assert mark not in text, f"{p.name}: {text[text.index(mark):][:4000]}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure shows what the processes of its house said."""
+    report = (yield).get_result()
+    h = getattr(item, "funcargs", {}).get("house")
+    if report.failed and h:
+        report.sections += [(f"{p.name} (pid {p.p and p.p.pid}) said", p.log()[-4000:]) for p in h.procs]
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from conftest import BIN, wait_for
+from bus import beat_all
+from conftest import BIN, SLOW, wait_for
 
 
 class Taxi:
@@ -16,7 +17,8 @@ class Taxi:
 
     def __call__(self, *args, stdin=None, code=0, env=None, timeout=60):
         """Run it to its end; the exit code is part of what is expected."""
-        r = subprocess.run([BIN / "taxi", *map(str, args)], capture_output=True, text=True, timeout=timeout, input=stdin or "",
+        beat_all()
+        r = subprocess.run([BIN / "taxi", *map(str, args)], capture_output=True, text=True, timeout=timeout * SLOW, input=stdin or "",
                            env={**self.env, **(env or {})})
         assert r.returncode == code, (args, r.returncode, r.stdout, r.stderr)
         assert "AddressSanitizer" not in r.stderr and "runtime error" not in r.stderr, r.stderr

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import BIN, wait_for
+from conftest import BIN, SLOW, wait_for
 from looks import stats
 
 
@@ -16,7 +16,7 @@ def bench(house):
     house.env = {**os.environ, "TAXI_BUS": house.bus_endpoint}
 
     def run(*args, code=0):
-        r = subprocess.run([BIN / "taxi", "bench", *args], capture_output=True, text=True, timeout=60, env=house.env)
+        r = subprocess.run([BIN / "taxi", "bench", *args], capture_output=True, text=True, timeout=60 * SLOW, env=house.env)
         assert r.returncode == code, (args, r.returncode, r.stdout, r.stderr)
         return r
     return run
@@ -41,7 +41,7 @@ def test_requests_are_answered_by_its_own_workers_or_by_others(bench, house):
     wait_for(lambda: any(s["pattern"] == "bench.shared" for s in bus.req("sys.services", {}).body["services"]), 20, "the other's worker")
     r = json.loads(bench("req", "--count", "50", "--workers", "0", "--topic", "bench.shared", "-o", "json").stdout)
     other.send_signal(signal.SIGINT)
-    assert r["errors"] == {} and r["topic"] == "bench.shared" and b"a second" in other.communicate(timeout=30)[0]
+    assert r["errors"] == {} and r["topic"] == "bench.shared" and b"a second" in other.communicate(timeout=30 * SLOW)[0]
     assert "NO_WORKERS" in bench("req", "--workers", "0", "--topic", "nobody.there", code=3).stderr
 
 
@@ -56,7 +56,7 @@ def test_an_interrupt_removes_the_group_too(bench, house):
     bus = house.bus()
     wait_for(lambda: any(g["acked"] > 0 for g in bus.req("sys.groups", {}).body["groups"]), 20, "the bench at work")
     p.send_signal(signal.SIGINT)
-    _, err = p.communicate(timeout=30)
+    _, err = p.communicate(timeout=30 * SLOW)
     assert p.returncode == 128 + signal.SIGINT and err == ""
     assert bus.req("sys.groups", {}).body["groups"] == []
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import BIN, ROOT, wait_for
+from conftest import BIN, ROOT, SLOW, wait_for
 from taxicmd import taxi  # noqa: F401
 
 ID = "0190b0b0-0000-7000-8000-000000000001"
@@ -83,7 +83,7 @@ def test_lines_outlive_the_broker(taxi, house):
     wait_for(lambda: bus.req("sys.stats").body["head"] == 1, 20, "the first line")
     house.the_broker.kill9()
     house.broker()
-    out, err = p.communicate('{"n":2}\n', timeout=60)
+    out, err = p.communicate('{"n":2}\n', timeout=60 * SLOW)
     assert p.returncode == 0, err
     assert json.loads(out)["lastSeq"] == 2
     assert "back" in err or "was restarted" in err
@@ -101,7 +101,7 @@ def test_req_and_its_failures(taxi, house):
     p.stdin.close()
     d = bus.recv()
     bus.reply(d, [x * 2 for x in d.body])
-    assert json.loads(p.stdout.read()) == [42] and p.wait(30) == 0
+    assert json.loads(p.stdout.read()) == [42] and p.wait(30 * SLOW) == 0
 
 
 def test_req_prints_parts_as_they_come(taxi, house):
@@ -114,7 +114,7 @@ def test_req_prints_parts_as_they_come(taxi, house):
     assert json.loads(p.stdout.readline()) == {"n": 0}, "before the answer has ended"
     bus.reply(d, {"sum": 3}, part=3)
     rest = [json.loads(x) for x in p.stdout.read().splitlines()]
-    assert rest == [{"n": 1}, {"n": 2}, {"sum": 3}] and p.wait(30) == 0
+    assert rest == [{"n": 1}, {"n": 2}, {"sum": 3}] and p.wait(30 * SLOW) == 0
 
 
 @pytest.mark.parametrize("error,exit_code", [("INVALID", 1), ("NOT_FOUND", 3), ("BUSY", 5), ("UPSTREAM", 6), ("DENIED", 7)])
@@ -123,7 +123,7 @@ def test_req_shows_a_refusal_as_a_problem(taxi, house, error, exit_code):
     bus.sub("math.*", serve=True, credit=4)
     p = taxi.start("req", "--json", "math.fail", "{}")
     bus.fail(bus.recv(), error, {"detail": "why not", "errors": [{"pointer": "/a", "detail": "missing"}]})
-    out, err = p.communicate(timeout=30)
+    out, err = p.communicate(timeout=30 * SLOW)
     problem = json.loads(err)
     assert p.returncode == exit_code == problem["exit"] and out == ""
     assert problem["error"] == error and problem["detail"]["errors"][0]["pointer"] == "/a" and problem["next"]
@@ -134,10 +134,10 @@ def test_req_raw_and_times_out(taxi, house):
     bus.sub("math.*", serve=True, credit=4)
     p = taxi.start("req", "--raw", "math.text", text=False)
     bus.reply(bus.recv(), "ä\nbc")
-    assert p.communicate(timeout=30)[0] == "ä\nbc".encode()
+    assert p.communicate(timeout=30 * SLOW)[0] == "ä\nbc".encode()
     p = taxi.start("req", "--timeout", "200", "math.never")
     bus.recv()
-    assert "TIMEOUT" in p.communicate(timeout=30)[1] and p.returncode == 6
+    assert "TIMEOUT" in p.communicate(timeout=30 * SLOW)[1] and p.returncode == 6
 
 
 # --- sub ------------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ def test_sub_tails_and_works(taxi, house):
     tail = taxi.tail(bus, "-o", "json", "--count", "2", pattern="notes.>")
     bus.pub("notes.a", {"n": 1})
     bus.pub("notes.b", {"n": 2})
-    lines = [json.loads(x) for x in tail.communicate(timeout=60)[0].splitlines()]
+    lines = [json.loads(x) for x in tail.communicate(timeout=60 * SLOW)[0].splitlines()]
     assert [(x["topic"], x["seq"], x["body"]) for x in lines] == [("notes.a", 1, {"n": 1}), ("notes.b", 2, {"n": 2})]
     assert all(x["at"].endswith("+02:15") and x["from"] == "local" for x in lines)
     out = taxi("sub", "--group", "audit", "--from", "all", "--count", "2", "notes.>").stdout
@@ -190,7 +190,7 @@ def test_sub_since_a_time(taxi):
 def test_sub_gets_what_is_retained(taxi):
     taxi("pub", "door.state", '"open"', "--retain")
     taxi("pub", "door.state", '"shut"', "--retain")
-    got = taxi.lines("sub", "door.>", "--count", 1, timeout=20)[0]
+    got = taxi.lines("sub", "door.>", "--count", 1)[0]
     assert got["body"] == "shut" and got["retained"]
 
 
@@ -202,7 +202,7 @@ def test_sub_has_what_is_retained_once(taxi, house):
     house.the_broker.kill9()
     house.broker()
     taxi("pub", "door.c", 3, "--retain")  # whether or not the tail is back yet
-    out, _ = tail.communicate(timeout=60)
+    out, _ = tail.communicate(timeout=60 * SLOW)
     assert sorted(first) == [1, 2] and [json.loads(x)["body"] for x in out.splitlines()] == [3]
 
 
@@ -219,7 +219,7 @@ def test_sub_outlives_a_restart_and_misses_nothing(taxi, house):
     house.broker()
     taxi("pub", "notes.a", 2)  # whether or not the tail is back yet
     taxi("pub", "notes.a", 3)
-    out, err = tail.communicate(timeout=60)
+    out, err = tail.communicate(timeout=60 * SLOW)
     assert [json.loads(x)["body"] for x in out.splitlines()] == [2, 3]
     assert "the broker is back after" in err or "the broker was restarted" in err
 
@@ -228,8 +228,8 @@ def test_sub_ends_when_nobody_reads(taxi, house):
     taxi("pub", "notes.a", 1)
     tail = taxi.tail(house.bus(), pattern="notes.>")
     tail.stdout.close()
-    assert tail.wait(30) == 0, "although nothing came that could not be written"
-    r = subprocess.run(f"{BIN}/taxi sub 'notes.>' --from all | head -1", shell=True, capture_output=True, text=True, timeout=30,
+    assert tail.wait(30 * SLOW) == 0, "although nothing came that could not be written"
+    r = subprocess.run(f"{BIN}/taxi sub 'notes.>' --from all | head -1", shell=True, capture_output=True, text=True, timeout=30 * SLOW,
                        env=taxi.env)
     assert len(r.stdout.splitlines()) == 1 and r.stderr == ""
 
@@ -237,7 +237,7 @@ def test_sub_ends_when_nobody_reads(taxi, house):
 def test_sub_ends_by_a_signal(taxi, house):
     tail = taxi.tail(house.bus(), pattern="notes.>")
     tail.send_signal(signal.SIGINT)
-    assert tail.wait(30) == 0
+    assert tail.wait(30 * SLOW) == 0
 
 
 def test_a_refused_subscription_ends(taxi, house):
@@ -296,7 +296,7 @@ def complete(taxi, *words):
     """What bash offers for the last of these words."""
     script = (f"source <({BIN}/taxi completion bash); COMP_WORDS=({' '.join(repr(w) for w in words)}); "
               f"COMP_CWORD={len(words) - 1}; _taxi; printf '%s\\n' \"${{COMPREPLY[@]}}\"")
-    r = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30,
+    r = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30 * SLOW,
                        env={**taxi.env, "PATH": f"{BIN}:{os.environ['PATH']}"})
     assert r.stderr == "", r.stderr
     return r.stdout.split()
@@ -321,7 +321,7 @@ def test_other_shells_read_their_completion(taxi, house, shell):
     assert "replay" in text and "window" in text
     (house.base / "completion").write_text(text)
     try:
-        r = subprocess.run([shell, "-n", house.base / "completion"], capture_output=True, text=True, timeout=30)
+        r = subprocess.run([shell, "-n", house.base / "completion"], capture_output=True, text=True, timeout=30 * SLOW)
     except FileNotFoundError:
         return
     assert r.returncode == 0, r.stderr
@@ -329,9 +329,9 @@ def test_other_shells_read_their_completion(taxi, house, shell):
 
 def test_no_broker(tmp_path):
     args = ["groups", "--timeout", "300", "--bus", f"ipc://{tmp_path}/none"]
-    r = subprocess.run([BIN / "taxi", *args], capture_output=True, text=True, timeout=60)
+    r = subprocess.run([BIN / "taxi", *args], capture_output=True, text=True, timeout=60 * SLOW)
     assert r.returncode == 4 and "no broker" in r.stderr and "--bus" in r.stderr
-    r = subprocess.run([BIN / "taxi", *args, "--json"], capture_output=True, text=True, timeout=60)
+    r = subprocess.run([BIN / "taxi", *args, "--json"], capture_output=True, text=True, timeout=60 * SLOW)
     assert r.returncode == 4 and json.loads(r.stderr)["error"] == "UNREACHABLE"
 
 

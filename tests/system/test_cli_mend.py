@@ -1,7 +1,7 @@
 """taxi: dead letters, replay, groups, policies, drain."""
 import json
 
-from conftest import wait_for
+from conftest import SLOW, wait_for
 from taxicmd import kill_letters, taxi  # noqa: F401
 
 
@@ -193,6 +193,6 @@ def test_drain_waits_for_what_is_under_way(taxi, house):
     wait_for(lambda: taxi.json("drain", "--status")["draining"], 20, "the drain")
     assert taxi.json("drain", "--status")["underWay"] == 1 and drain.poll() is None
     bus.reply(d, 1)
-    assert p.wait(30) == 0
-    assert json.loads(drain.communicate(timeout=30)[0])["underWay"] == 0 and drain.returncode == 0
+    assert p.wait(30 * SLOW) == 0
+    assert json.loads(drain.communicate(timeout=30 * SLOW)[0])["underWay"] == 0 and drain.returncode == 0
     taxi("drain", "--off")

@@ -441,7 +441,7 @@ def test_drain_finishes_what_is_under_way(edge):
     release = threading.Event()
 
     def late(bus, d):
-        release.wait(20)
+        release.wait(20 * SLOW)
         bus.reply(d, "late")
     with echo(edge, echo_held=late) as w:
         routed(edge, "/echo/1")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from conftest import BIN, ROOT, wait_for
+from conftest import BIN, ROOT, SLOW, wait_for
 
 PLATE = {"apiVersion": "OT-2/v1alpha1", "protocol": "PlateTransfer", "plate": {"rows": 1, "columns": 2},
          "spec": [{"volume": 50}, {"volume": 60}]}
@@ -32,7 +32,7 @@ class Example:
 
     def stop(self):
         self.p.terminate()
-        self.p.wait(30)
+        self.p.wait(30 * SLOW)
         self.log.close()
 
 
@@ -115,7 +115,7 @@ def test_trigger_from_a_dropped_file(lab):
 
 
 def test_trigger_published_by_a_native_client(lab):
-    out = subprocess.run([sys.executable, ROOT / "examples" / "publish.py"], capture_output=True, text=True, timeout=60,
+    out = subprocess.run([sys.executable, ROOT / "examples" / "publish.py"], capture_output=True, text=True, timeout=60 * SLOW,
                          env={**os.environ, "TAXI_BUS": lab.bus_endpoint})
     assert out.returncode == 0, out.stderr
     assert "stored as seq" in out.stdout
@@ -124,7 +124,7 @@ def test_trigger_published_by_a_native_client(lab):
 
 def test_curl_lines(lab):
     # No service gateway here, so that its line shows what a service without workers answers.
-    out = subprocess.run([ROOT / "examples" / "requests.sh"], capture_output=True, text=True, timeout=60,
+    out = subprocess.run([ROOT / "examples" / "requests.sh"], capture_output=True, text=True, timeout=60 * SLOW,
                          env={**os.environ, "TAXI_HTTP": f"http://127.0.0.1:{lab.http_port}"})
     assert "trigger " in out.stdout and "receipt " in out.stdout, out.stderr
     assert '"status":"pending"' in out.stdout.replace(" ", "") or '"destinations"' in out.stdout

@@ -1,4 +1,6 @@
 """One who sends much does not stand in the way of one who sends little: shown by order, not by a clock."""
+import signal
+
 from taxiwire import encode, pack
 
 from bus import new_id
@@ -25,9 +27,12 @@ def test_one_publish_overtakes_a_flood(house):
     house.broker()
     flooder, light = house.bus(), house.bus()
     start = light.pub("light.x", 0).meta["seq"]
+    flooder.req("sys.stats")
+    house.the_broker.p.send_signal(signal.SIGSTOP)  # so that all of it is there before any of it is read
     sent = burst(flooder, 8000)
-    seq = light.pub("light.x", 1).meta["seq"]
-    last = light.pub("light.x", 2).meta["seq"]
+    ids = [light.start("PUB", "light.x", {}, n) for n in (1, 2)]
+    house.the_broker.p.send_signal(signal.SIGCONT)
+    seq, last = (light.finish(id).meta["seq"] for id in ids)
     assert seq - start < 4000 and last - start < 4000, "it waited for what the other had sent before"
     everything = {flooder.finish(id).meta["seq"] for id in sent}
     assert len(everything) == 8000 and not {seq, last} & everything

@@ -158,7 +158,7 @@ def test_a_worker_that_answers_garbage(house):
     house.broker()
     bus, w = house.bus(), house.bus()
     w.sub("svc.*", serve=True, credit=100)
-    id = bus.start("REQ", "svc.x", {"ttl": 3000})
+    id = bus.start("REQ", "svc.x", {"ttl": 20000})
     d = w.recv()
     for f in BOMBS:
         w.send_frame(f)

@@ -92,7 +92,6 @@ def denied(fn, *words):
 
 def silent(b, seconds=0.7):
     """No answer comes: not let in."""
-    b._ping()
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         b.pump(0.05)
@@ -104,7 +103,7 @@ def test_only_keys_that_are_listed_are_let_in(house, keys):
     keys.broker()
     assert keys.bus(good).pub("a.b").meta["seq"] == 1
     assert silent(keys.bus(bad)), "a key that is not listed"
-    assert silent(Bus(keys.tcp)), "no key on the port of keys"
+    assert silent(keys.bus((b"", b""), curve=None)), "no key on the port of keys"
     wrong = keys.bus(good)
     wrong.server = None
     wrong.curve = (*good, bad[0])
@@ -112,9 +111,11 @@ def test_only_keys_that_are_listed_are_let_in(house, keys):
     assert silent(wrong), "another broker's key"
     local = house.bus()
     assert local.pub("anything.at.all").meta["seq"] == 2, "ipc is local, and says nothing of `local` in the acl"
-    s = stats(local)["drops"]
-    assert s["key_refused"] >= 1 and s["handshake"] >= 2
-    house.the_broker.alive()
+
+    def refused_all():
+        drops = stats(local)["drops"]
+        return drops["key_refused"] >= 1 and drops["handshake"] >= 2
+    wait_for(refused_all, 20, "the strangers to have tried")
     assert "evt=key_refused" in house.the_broker.log() and "evt=handshake_failed" in house.the_broker.log()
 
 
@@ -179,7 +180,7 @@ def test_identity_goes_where_it_is_asked_for(house, keys):
     assert sorted((d.head["from"], d.body) for d in got) == [("edge", 4), ("edge", 4), ("local", 2), ("local", 2), ("writer", 1),
                                                             ("writer", 1), ("writer", 3)]
     assert [d.head["as"] for d in got if d.body == 4] == [{"sub": "ann"}] * 2
-    id = e.start("REQ", "echo", {"ttl": 5000, "as": {"sub": "ann"}}, 5)
+    id = e.start("REQ", "echo", {"ttl": 20000, "as": {"sub": "ann"}}, 5)
     d = w.recv(where=lambda d: d.is_request)
     assert (d.head["from"], d.head["as"]) == ("edge", {"sub": "ann"})
     w.reply(d, 6)
@@ -234,7 +235,7 @@ def test_routing_ids_are_no_identity(house, keys):
 def raw_null_client(path, properties):
     """A NULL handshake by hand, with properties of our choice."""
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(10)
+    s.settimeout(20 * SLOW)
     s.connect(path)
     s.sendall(b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + b"\0" + bytes(31))
     meta = b"".join(bytes([len(k)]) + k + struct.pack(">I", len(v)) + v for k, v in properties)
@@ -596,14 +597,13 @@ def test_a_group_over_the_quota_is_not_created(house):
         with pytest.raises(BusError) as e:
             bus.finish(i)
         assert e.value.code == "QUOTA"
-    assert len(house.bus().req("sys.groups", timeout=20).body["groups"]) == 4096
+    assert len(house.bus().req("sys.groups").body["groups"]) == 4096
 
 
 def test_garbage_behind_a_good_handshake(house, keys):
     lab = keys.peer("lab", publish="a", request="sys.stats")
     keys.broker()
     b, junk = keys.bus(lab), keys.bus(lab)
-    junk._ping()
     wait_for(lambda: (junk.pump(0.05), junk.epoch)[1], 10, "the handshake")
     good = taxiwire.encode("PUB", "a", new_id(), {}, b"\x01")
     for i in range(300):

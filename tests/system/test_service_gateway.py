@@ -9,7 +9,7 @@ import urllib.parse
 
 import pytest
 
-from conftest import ROOT, wait_for
+from conftest import ROOT, SLOW, wait_for
 
 RATES = {"EUR": 0.92, "GBP": 0.79, "USD": 1.0}
 PATH = "/services/currency_exchange/v1/rates?base=USD&currencies=EUR,GBP"
@@ -20,6 +20,7 @@ class Upstream(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
     mode = "ok"
+    calls, most = 0, 1 << 30  # what is above `most` hangs
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -27,7 +28,8 @@ class Upstream(http.server.ThreadingHTTPServer):
         def do_GET(self):
             q = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
             mode = self.server.mode
-            if mode == "hang":
+            self.server.calls += 1
+            if mode == "hang" or self.server.calls > self.server.most:
                 self.server.released.wait(60)
             status = {"ok": 200, "hang": 200, "shape": 200}.get(mode, 503)
             rates = {c: RATES[c] for c in q.get("symbols", "EUR,GBP").split(",")}
@@ -86,20 +88,21 @@ def test_a_bad_upstream_moves_on(gateway, upstream, mode):
     assert r.headers["x-provider"] == "fixed-rates" and r.headers["x-attempts"] == "2"
 
 
-def test_no_error_under_1000_calls_while_the_first_dies(gateway):
-    """All calls are in flight at once: sent natively, then the first provider is killed with -9 before answers are read."""
+def test_no_error_under_1000_calls_while_the_first_dies(gateway, upstream):
+    """All calls are in flight at once: sent natively, then the first provider is killed with -9, with some of them in hand."""
     bus = gateway.bus()
+    upstream.most = upstream.calls + 100
     body = {"base": "USD", "currencies": "EUR"}
     ids = [bus.start("REQ", "service.currency_exchange.v1.rates", {"ttl": 30000}, body) for _ in range(1000)]
     gateway.first.kill9()
     providers = {}
     for id in ids:
-        a = bus.finish(id, 60)  # raises on any ERR
+        a = bus.finish(id)  # raises on any ERR
         assert a.body["base"] == "USD"
         p = a.meta["headers"]["X-Provider"]
         providers[p] = providers.get(p, 0) + 1
     assert sum(providers.values()) == 1000
-    assert providers.get("fixed-rates", 0) > 0, "the kill came too late to show anything"
+    assert providers.get("fixed-rates", 0) > 0, "the first one did not answer all of them"
 
 
 def test_the_second_answers_while_the_first_is_stopped_and_a_third_started_by_hand(gateway):
@@ -139,7 +142,7 @@ def test_a_url_that_is_none_is_refused(house):
     from conftest import BIN
     for url in ("ftp://x", "http://x/"):
         r = subprocess.run([BIN / "provider-http-rates", "--url", url, "--bus", house.bus_endpoint], capture_output=True, text=True,
-                           timeout=30)
+                           timeout=30 * SLOW)
         assert r.returncode == 100 and url in r.stderr
 
 
@@ -161,6 +164,6 @@ def test_a_broken_catalogue_stops_the_start(house):
     (d / "x.yaml").write_text("service: x\nversion: 0\n")
     from conftest import BIN
     r = subprocess.run([BIN / "service-gateway", "--catalogue", d, "--bus", house.bus_endpoint], capture_output=True, text=True,
-                       timeout=30, env={**os.environ})
+                       timeout=30 * SLOW, env={**os.environ})
     assert r.returncode == 100
     assert "x.yaml" in r.stderr and "version" in r.stderr

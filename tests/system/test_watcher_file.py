@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conftest import wait_for
+from conftest import SLOW, wait_for
 from looks import killed_now_and_then
 
 
@@ -55,7 +55,8 @@ class Inbox:
 @pytest.fixture
 def inbox(house):
     house.broker()
-    return Inbox(house, "--settle-ms", "200", "--rescan-ms", "300", "--quiet-ms", "0")
+    return Inbox(house, "--settle-ms", str(int(200 * SLOW)),  # longer than we may stand still between two writes
+                 "--rescan-ms", "300", "--quiet-ms", "0")
 
 
 def test_files_become_triggers(inbox):
