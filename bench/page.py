@@ -97,7 +97,8 @@ def page(rows, memory, args, bench, commands):
         "- CPU is what server, workers and load took together for one message: of two that share two cores, the cheaper one is the faster one.",
         "- REQ/REP: one server process, two worker processes, one load process with four connections (threads). Publish: one publisher. "
         "Consume: a backlog is laid first, then drained by one consumer with 1,024 in flight, every message acknowledged.",
-        "- The feed's and its peers' subscribers are the same 1,000 connections in one thread, read by hand (`bench/lib/wire.c`); a fan-out counts when all have it.",
+        "- The feed's and its peers' subscribers are the same 1,000 connections in one thread, read by hand (`bench/lib/wire.c`); a fan-out counts when all have it. "
+        "Ours ask for PACK by their prefix (proto/PROTOCOL.md, Feed) and count each envelope in it; plain XPUB sends topic and body, two frames a message.",
         "- HTTP: wrk, one thread, 64 connections. `POST /triggers` is answered once the trigger is in the journal; the database is away and is not waited for.",
         "- JetStream 2.9 has no `sync_interval`; a store in a directory with `chattr +S` makes the kernel sync each of its writes, which is what the option of later "
         "versions does after each. A redis that is `always` syncs once for all that arrived in one turn of its loop, as our journal does.",

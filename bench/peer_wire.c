@@ -1,6 +1,7 @@
 /* One publisher and PEERS subscribers, who are the same for every server (bench/lib/wire.h): a
  * fan-out is done when as many deliveries came as there are subscribers.
  *   feed ENDPOINT --name FEED  the broker: PUB live.bench on the bus, subscribers at FEED
+ *   many ENDPOINT --name FEED  the same, of subscribers that take PACK
  *   xpub ENDPOINT              an XPUB in this process, published to directly
  *   nats ENDPOINT
  * and
@@ -164,13 +165,13 @@ fan_new(struct lane *l)
 }
 
 static void
-open_readers(struct fan *f, enum wire_kind kind, const char *at)
+open_readers(struct fan *f, enum wire_kind kind, const char *at, const char *topic)
 {
 	struct load_conf c = {.endpoint = at};
 	int port;
 	const char *host = load_host(&c, &port);
 
-	f->readers = wire_open(kind, host, port, f->l->conf->peers, TOPIC);
+	f->readers = wire_open(kind, host, port, f->l->conf->peers, topic);
 }
 
 static void *
@@ -190,15 +191,27 @@ open_zmq(struct fan *f, int type, bool bind)
 }
 
 static void *
-open_feed(struct lane *l)
+open_bus(struct lane *l, enum wire_kind kind, const char *topic)
 {
 	struct fan *f = fan_new(l);
 
 	open_zmq(f, ZMQ_DEALER, false);
 	f->publish = publish_bus;
-	open_readers(f, WIRE_SUB, l->conf->name);
+	open_readers(f, kind, l->conf->name, topic);
 	await_all(f);
 	return f;
+}
+
+static void *
+open_feed(struct lane *l)
+{
+	return open_bus(l, WIRE_SUB, TOPIC);
+}
+
+static void *
+open_many(struct lane *l)
+{
+	return open_bus(l, WIRE_FEED, "+" TOPIC);
 }
 
 static void *
@@ -208,7 +221,7 @@ open_xpub(struct lane *l)
 
 	open_zmq(f, ZMQ_XPUB, true);
 	f->publish = publish_xpub;
-	open_readers(f, WIRE_SUB, l->conf->endpoint);
+	open_readers(f, WIRE_SUB, l->conf->endpoint, TOPIC);
 	await_all(f);
 	return f;
 }
@@ -222,7 +235,7 @@ open_nats(struct lane *l)
 
 	f->fd = wire_nats(host, port);
 	f->publish = publish_nats;
-	open_readers(f, WIRE_NATS, l->conf->endpoint);
+	open_readers(f, WIRE_NATS, l->conf->endpoint, TOPIC);
 	await_all(f);
 	return f;
 }
@@ -283,6 +296,7 @@ main(int argc, char **argv)
 {
 	static const struct load_mode modes[] = {
 	    {.name = "feed", .open = open_feed, .send = send_fan, .take = take_fan},
+	    {.name = "many", .open = open_many, .send = send_fan, .take = take_fan},
 	    {.name = "xpub", .open = open_xpub, .send = send_fan, .take = take_fan},
 	    {.name = "nats", .open = open_nats, .send = send_fan, .take = take_fan},
 	    {.name = "idle", .run = idle},

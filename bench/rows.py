@@ -179,14 +179,17 @@ def consume_row(b, t):
         b.beside(s.Rabbit, lambda p: fill_and_drain("peer_rabbit", p.at, 25000, "queue", "drop", "c"), 3.0, name="RabbitMQ quorum")])]
 
 
-def feed_row(b, t):
+def feed_rows(b, t):
     def times(got):
         return {**got, "rate": got["rate"] * 1000, "cpu": got["cpu"] / 1000}
-    return [Row(
-        "feed", "feed, 1 → 1,000 subscribers, 64 outstanding", lambda: times(b.load("peer_wire", "feed", t.at, name=t.feed, window=64)),
-        [Beside("plain XPUB", lambda: times(b.load("peer_wire", "xpub", f"tcp://127.0.0.1:{s.free_port()}", window=64)), 0.9),
-         b.beside(s.Nats, lambda p: times(b.load("peer_wire", "nats", p.at, window=64)), 2.0)],
-        unit="deliveries a second")]
+    def plain():
+        return times(b.load("peer_wire", "xpub", f"tcp://127.0.0.1:{s.free_port()}", window=64))
+
+    def row(id, mode, title, xpub, nats):
+        return Row(id, f"feed, 1 → 1,000 subscribers{title}, 64 outstanding", lambda: times(b.load("peer_wire", mode, t.at, name=t.feed, window=64)),
+                   [Beside("plain XPUB", plain, xpub), b.beside(s.Nats, lambda p: times(b.load("peer_wire", "nats", p.at, window=64)), nats)],
+                   unit="deliveries a second")
+    return [row("feed", "many", " that take PACK", 0.9, 2.0), row("feed-one", "feed", " that do not", None, None)]
 
 
 def http_rows(b, t):

@@ -33,7 +33,7 @@ def options():
     a = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     a.add_argument("--runs", type=int, default=5, help="rounds of each row")
     a.add_argument("--secs", type=float, default=1.25, help="how long each load runs")
-    a.add_argument("--only", default=".*", help="rows whose whole id matches this expression: req-64 req-1 pub-1 pub-64 pub-1024 consume feed "
+    a.add_argument("--only", default=".*", help="rows whose whole id matches this expression: req-64 req-1 pub-1 pub-64 pub-1024 consume feed feed-one "
                    "http triggers fair-flood fair-late groups memory")
     a.add_argument("--backlog-gb", type=float, default=1.0, help="size of the backlog whose broker is weighed")
     a.add_argument("--build", default=str(ROOT / "build" / "release"), help="where the programs are")
@@ -59,8 +59,8 @@ def make_rows(b, args):
         rows += R.publish_rows(b, t)
     if wanted(args, "consume"):
         rows += R.consume_row(b, t)
-    if wanted(args, "feed"):
-        rows += R.feed_row(b, t)
+    if wanted(args, "feed", "feed-one"):
+        rows += R.feed_rows(b, t)
     if wanted(args, "http", "triggers"):
         t.edge()
         t.tower()

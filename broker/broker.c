@@ -110,6 +110,7 @@ end_turn(struct broker *b)
 			ctl_trace_turn(b);
 		}
 		out_flush(b);
+		feed_flush(b);
 	} while (!list_empty(&b->dying));
 	requests_turn(b);
 	if (b->submitted)

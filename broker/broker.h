@@ -123,7 +123,13 @@ struct broker {
 	unsigned tails;
 	/* feed.c */
 	uint64_t feed_n;
-	unsigned feed_readers;
+	unsigned feed_readers, feed_many; /* topics asked for: one by one, as PACK */
+	struct feed_run {
+		struct rec *first; /* held; NULL: nothing is gathered */
+		uint64_t n;        /* of the first */
+		unsigned many;
+		struct buf frames; /* as bin */
+	} feed_run;
 	/* sys.changed */
 	bool changed_services, changed_groups;
 	int64_t changed_at;

@@ -5,6 +5,8 @@
 
 int feed_open(struct broker *b); /* 0, or -1 (logged) */
 void feed_close(struct broker *b);
-void feed_send(struct broker *b, const struct rec *r);
+/* To who takes PACK, not before the end of the turn. */
+void feed_send(struct broker *b, struct rec *r);
+void feed_flush(struct broker *b); /* end of the turn */
 
 #endif

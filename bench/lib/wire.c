@@ -10,13 +10,19 @@
 #include <unistd.h>
 
 #include "base/die.h"
+#include "proto/mp.h"
 
 #define MORE 1
 #define LONG 2
 #define COMMAND 4
 
+/* What comes next: a frame; the start of a PACK, header and count; one of the frames in it. */
+enum at { FRAME, PACK, BIN };
+
 struct conn {
 	int fd;
+	enum at at;
+	uint32_t bins; /* still to come of a PACK */
 	bool reached;
 	size_t skip;   /* bytes of no interest to come */
 	size_t head_n; /* of a header that came in part: ZMTP's 2 or 9 bytes, NATS's line */
@@ -137,9 +143,9 @@ wire_open(enum wire_kind kind, const char *host, int port, unsigned n, const cha
 		struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &w->conn[i]};
 		struct conn *c = &w->conn[i];
 
-		c->fd = kind == WIRE_NATS  ? open_nats(host, port, topic)
-			: kind == WIRE_SUB ? open_zmtp(host, port, "SUB", topic)
-					   : open_zmtp(host, port, "DEALER", NULL);
+		c->fd = kind == WIRE_NATS     ? open_nats(host, port, topic)
+			: kind == WIRE_DEALER ? open_zmtp(host, port, "DEALER", NULL)
+					      : open_zmtp(host, port, "SUB", topic);
 		fcntl(c->fd, F_SETFL, O_NONBLOCK);
 		INVARIANT(epoll_ctl(w->epoll, EPOLL_CTL_ADD, c->fd, &ev) == 0);
 	}
@@ -174,11 +180,60 @@ zmtp_byte(struct wire *w, struct conn *c, uint8_t b)
 		return;
 	for (size_t i = 1; i < c->head_n; i++)
 		size = size << 8 | c->head[i];
+	c->head_n = 0;
 	c->counts = (c->head[0] & (MORE | COMMAND)) == 0;
 	c->skip = size;
-	c->head_n = 0;
+	if (c->counts && w->kind == WIRE_FEED)
+		c->at = PACK;
 	if (size == 0 && c->counts)
 		count(w, c);
+}
+
+/* The start of a PACK is n bytes long; 0: it is not whole.  Only one that was split by two reads
+ * is gathered in `head` and tried byte by byte. */
+static size_t
+pack_start(struct conn *c, const uint8_t *p, size_t n)
+{
+	struct mp_r r;
+
+	mp_r_init(&r, span_of(p, n));
+	(void)mp_raw(&r);
+	c->bins = mp_array(&r);
+	if (c->bins == 0)
+		return 0;
+	c->at = BIN;
+	c->skip = 0;
+	c->head_n = 0;
+	c->counts = false;
+	return (size_t)(r.p - p);
+}
+
+static size_t
+pack_bytes(struct conn *c, const uint8_t *p, size_t n)
+{
+	size_t k = c->head_n == 0 ? pack_start(c, p, n) : 0;
+
+	if (k > 0)
+		return k;
+	INVARIANT(c->head_n < sizeof c->head);
+	c->head[c->head_n++] = *p;
+	(void)pack_start(c, c->head, c->head_n);
+	return 1;
+}
+
+/* How long the next frame in a PACK is. */
+static void
+bin_byte(struct conn *c, uint8_t b)
+{
+	c->head[c->head_n++] = b;
+	if (c->head_n <= 1u << (c->head[0] & 3)) /* c4, c5, c6: a size of 1, 2, 4 bytes */
+		return;
+	for (size_t i = 1; i < c->head_n; i++)
+		c->skip = c->skip << 8 | c->head[i];
+	c->head_n = 0;
+	c->counts = true;
+	if (--c->bins == 0)
+		c->at = FRAME;
 }
 
 /* A line of NATS: "MSG subject sid size", or one that does not matter but PING. */
@@ -215,7 +270,7 @@ take(struct wire *w, struct conn *c, const uint8_t *p, size_t n)
 	while (n > 0) {
 		size_t k = c->skip < n ? c->skip : n;
 
-		if (k > 0) {
+		if (k > 0 && c->at != PACK) {
 			c->skip -= k;
 			p += k;
 			n -= k;
@@ -223,13 +278,18 @@ take(struct wire *w, struct conn *c, const uint8_t *p, size_t n)
 				count(w, c);
 			continue;
 		}
+		k = 1;
 		if (w->kind == WIRE_NATS) {
 			nats_byte(c, *p);
+		} else if (c->at == PACK) {
+			k = pack_bytes(c, p, n);
+		} else if (c->at == BIN) {
+			bin_byte(c, *p);
 		} else {
 			zmtp_byte(w, c, *p);
 		}
-		p++;
-		n--;
+		p += k;
+		n -= k;
 	}
 }
 

@@ -8,12 +8,12 @@
 
 #include "base/span.h"
 
-enum wire_kind { WIRE_SUB, WIRE_DEALER, WIRE_NATS };
+enum wire_kind { WIRE_SUB, WIRE_FEED, WIRE_DEALER, WIRE_NATS };
 
 struct wire;
 
-/* Connect `n` and take them through the handshake; a WIRE_SUB or WIRE_NATS subscribes to `topic`.
- * Ends the process when it cannot. */
+/* Connect `n` and take them through the handshake; all but a WIRE_DEALER subscribe to `topic`; a
+ * WIRE_FEED counts what is in a PACK.  Ends the process when it cannot. */
 struct wire *wire_open(
     enum wire_kind kind, const char *host, int port, unsigned n, const char *topic);
 /* Read what has come, waiting up to `ms` for the first byte.  Returns how many messages that was.

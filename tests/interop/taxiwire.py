@@ -222,3 +222,17 @@ def encode(verb, topic, id, meta=None, body=None):
     if len(frame) > (LIMIT_FRAME_RX if verb == "MSG" else LIMIT_FRAME):
         raise WireError("TOO_BIG", "the frame is over 16 MiB", bytes(id))
     return frame
+
+
+def decode_feed(parts):
+    """What a message of the feed carries, of either form: [(topic, meta of this delivery, the sender's frame)]."""
+    name, frame = parts
+    _, verb, topic, _, meta, body = decode(frame)
+    if not name.startswith(b"+"):
+        if verb != "MSG" or name != topic.encode():
+            raise WireError("BAD_ENVELOPE", "not a MSG of its topic")
+        return [(topic, meta, body)]
+    frames = unpack(body)
+    if verb != "PACK" or name != b"+" + topic.encode() or not isinstance(frames, list) or not frames:
+        raise WireError("BAD_ENVELOPE", "not a PACK of its topic")
+    return [(topic, {k: v + i if k in ("n", "seq") else v for k, v in meta.items()}, f) for i, f in enumerate(frames)]

@@ -512,6 +512,42 @@ def test_feed_carries_everything_with_a_counter(bus, house):
     feed.close()
 
 
+def test_feed_in_packs(bus, house):
+    """Who asks for `+` and a topic hears the same as others do, in fewer messages."""
+    readers = {}
+    for prefix in (b"t.", b"+t.", b"+"):
+        s = readers[prefix] = zmq.Context.instance().socket(zmq.SUB)
+        s.linger, s.rcvhwm = 0, 0
+        s.subscribe(prefix)
+        s.connect(house.feed_endpoint)
+        wait_for(lambda s=s: bus.pub("t.probe", 1) and s.poll(20), 20, "the feed")
+    bodies = [*range(100), b"x" * 100000, b"y" * 60000, b"z" * 60000, *range(20)]
+    topics = ["t.x"] * 50 + ["t.y"] * 50 + ["t.x", "t.x", "t.x"] + ["t.x", "live.x", "t.y", "t.y"] * 5
+    frames = [taxiwire.encode("PUB", t, new_id(), {}, msgpack.packb(v)) for t, v in zip(topics, bodies)]
+    for i in range(0, len(frames), 102):
+        bus.send_frame(taxiwire.encode("PACK", "", new_id(), {}, msgpack.packb(frames[i:i + 102])))
+    bus.pub("t.end", 0)
+    heard, messages = {}, {}
+    for prefix, s in readers.items():
+        heard[prefix], messages[prefix] = [], 0
+        while not heard[prefix] or heard[prefix][-1][0] != "t.end":
+            assert s.poll(20000), prefix
+            got = [d for d in taxiwire.decode_feed(s.recv_multipart()) if d[0] not in ("t.probe", "sys.changed")]
+            assert len({d[0] for d in got}) <= 1
+            heard[prefix] += got
+            messages[prefix] += bool(got)
+        s.close()
+    whole = heard[b"+"]
+    ns = [meta["n"] for _, meta, _ in whole]
+    assert ns == sorted(set(ns))
+    assert sorted(f for _, _, f in whole[:-1]) == sorted(frames)
+    assert all(meta["from"] == "local" and ("seq" in meta) == (t != "live.x") for t, meta, _ in whole)
+    assert heard[b"+t."] == heard[b"t."] == [d for d in whole if d[0] != "live.x"]
+    assert messages[b"t."] == len(heard[b"t."]) and messages[b"+t."] < len(heard[b"+t."]) / 2
+    durable = [meta["seq"] for t, meta, _ in whole if t != "live.x"]
+    assert durable == list(range(durable[0], durable[0] + len(durable)))
+
+
 def test_pack_both_ways(bus, house):
     frames = [taxiwire.encode("PUB", "t.x", new_id(), {}, msgpack.packb(n)) for n in range(20)]
     ids = [taxiwire.decode(f)[3] for f in frames]

@@ -133,14 +133,15 @@ def test_a_client_that_does_not_read_its_answers(house):
     deaf.close()
 
 
-def test_a_feed_reader_that_does_not_read(house):
+@pytest.mark.parametrize("prefix", [b"", b"+"], ids=["one by one", "in packs"])
+def test_a_feed_reader_that_does_not_read(house, prefix):
     """The feed may drop: in bounded bytes, counted, and seen as a gap by whoever reads on."""
     house.broker("--max-bytes", str(32 << 20))
     pub, readers = house.bus(), []
     for _ in range(2):
         s = zmq.Context.instance().socket(zmq.SUB)
         s.linger, s.rcvhwm, s.rcvbuf = 0, 1, 4096
-        s.subscribe(b"")
+        s.subscribe(prefix)
         s.connect(house.feed_endpoint)
         readers.append(s)
     good, _deaf = readers
