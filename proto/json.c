@@ -1,4 +1,4 @@
-#include "proto/json.h"
+#include "proto/json_impl.h"
 
 #include <jansson.h>
 #include <stdarg.h>
@@ -272,7 +272,7 @@ put_json(struct put *w, json_t *j)
 }
 
 int
-json_to_mp(struct span text, struct buf *out, struct json_error *err)
+json_thorough(struct span text, struct buf *out, struct json_error *err)
 {
 	struct prep p = {.text = text, .line = 1, .err = err};
 	struct put w = {.out = out, .prep = &p};
@@ -303,6 +303,12 @@ done:
 	free(p.copy);
 	free(p.big);
 	return rc;
+}
+
+int
+json_to_mp(struct span text, struct buf *out, struct json_error *err)
+{
+	return json_plain(text, out) == 0 ? 0 : json_thorough(text, out, err);
 }
 
 static size_t
