@@ -1,6 +1,5 @@
 #include "edge-http/http.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,15 +11,14 @@
 #include "edge-http/intake.h"
 #include "edge-http/reply.h"
 #include "edge-http/text.h"
+#include "edge-http/wait.h"
 #include "proto/limits.h"
 
 enum {
 	TARGET_MAX = 32 * 1024,
 	ANSWER_MAX = 64 * 1024 * 1024,
 	DISCARD_MAX = 64 * 1024, /* what is read of an unwanted body to keep the connection */
-	GONE_AFTER_MS = 250,
-	GONE_BATCH = 256,
-	SPARE = 256, /* requests kept for the next ones */
+	SPARE = 256,             /* requests kept for the next ones */
 	SPARE_BUF = 1024,
 };
 
@@ -147,35 +145,12 @@ hold(struct http_req *r, size_t bytes)
 }
 
 void
-http_suspend(struct http_req *r)
-{
-	r->suspended = true;
-	r->waits_since_ms = loop_now(r->sh->loop);
-	list_push_back(&r->sh->waiting, &r->node);
-	metrics_add(r->sh->m, METRICS_IN_FLIGHT, 1);
-	conn_waits(r->conn);
-	MHD_suspend_connection(r->mhd);
-}
-
-void
-http_resume(struct http_req *r)
-{
-	if (!r->suspended)
-		return;
-	r->suspended = false;
-	list_remove(&r->node);
-	metrics_add(r->sh->m, METRICS_IN_FLIGHT, -1);
-	MHD_resume_connection(r->mhd);
-	shard_kick(r->sh);
-}
-
-void
 http_answered(struct http_req *r)
 {
 	r->phase = r->unread ? HTTP_DISCARD : HTTP_READY;
 	if (r->unread)
 		conn_body_moved(r->conn, r->body.in);
-	http_resume(r);
+	wait_end(r);
 }
 
 void
@@ -183,7 +158,7 @@ http_continue(struct http_req *r)
 {
 	body_next(&r->body);
 	conn_body_moved(r->conn, r->body.in);
-	http_resume(r);
+	wait_end(r);
 }
 
 static void
@@ -255,7 +230,7 @@ send_chunk(struct http_req *r, bool last, size_t *n)
 {
 	call_chunk(r, last);
 	if (r->answer.status == 0) {
-		http_suspend(r);
+		wait_suspend(r);
 		return MHD_YES;
 	}
 	drop_body(r);
@@ -316,7 +291,7 @@ finish_body(struct http_req *r, size_t *n)
 	}
 	drop_body(r);
 	if (r->answer.status == 0) {
-		http_suspend(r);
+		wait_begin(r);
 		return MHD_YES;
 	}
 	return reply_queue(r);
@@ -370,7 +345,7 @@ http_look_again(struct http_req *r)
 	list_remove(&r->miss);
 	r->job = NULL;
 	r->job_end = NULL;
-	http_resume(r);
+	wait_end(r);
 }
 
 static enum MHD_Result
@@ -380,7 +355,7 @@ begin(struct http_req *r, const char *method)
 	forget_intake(r);
 	intake(r);
 	if (looks_again(r)) {
-		http_suspend(r);
+		wait_suspend(r);
 		return MHD_YES;
 	}
 	if (r->answer.status == 414) /* all the memory there is may be in the query */
@@ -418,8 +393,11 @@ http_on_access(void *cls, struct MHD_Connection *mhd, const char *url, const cha
 		return MHD_NO;
 	/* with several chunks of an upload in its buffer libmicrohttpd goes on although it was
 	 * suspended */
-	if (r->suspended)
+	if (r->suspended) {
+		wait_asked(r);
 		return MHD_YES;
+	}
+	r->sh->moved |= *n > 0 || r->phase > HTTP_BODY;
 	switch (r->phase) {
 	case HTTP_HEADER: return begin(r, method);
 	case HTTP_BODY: return *n > 0 ? take(r, data, n) : finish_body(r, n);
@@ -529,9 +507,7 @@ http_end(struct http_req *r, enum MHD_RequestTerminationCode how)
 	if (r->job)
 		r->job_end(r->job);
 	account(r, how);
-	if (r->suspended)
-		metrics_add(r->sh->m, METRICS_IN_FLIGHT, -1);
-	list_remove(&r->node);
+	wait_forget(r);
 	conn_idles(r->conn);
 	drop_body(r);
 	buf_fini(&r->payload);
@@ -552,58 +528,6 @@ http_on_completed(
 	if (r == NULL)
 		return;
 	*ctx = NULL;
+	r->sh->moved = true; /* its connection may have the next one already */
 	http_end(r, how);
-}
-
-static void
-sweep_batch(struct http_req **v, struct pollfd *fds, nfds_t n)
-{
-	if (poll(fds, n, 0) <= 0)
-		return;
-	for (nfds_t i = 0; i < n; i++) {
-		if (fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR))
-			call_abandon(v[i]);
-	}
-}
-
-/* libmicrohttpd does not look at a suspended connection, so its end is looked for here. */
-void
-http_sweep(struct shard *sh, int64_t now_ms)
-{
-	struct http_req *v[GONE_BATCH], *r;
-	struct pollfd fds[GONE_BATCH];
-	nfds_t n = 0;
-
-	LIST_EACH (r, &sh->waiting, struct http_req, node) {
-		if (now_ms - r->waits_since_ms < GONE_AFTER_MS)
-			break;
-		v[n] = r;
-		fds[n++] = (struct pollfd){.fd = r->conn->fd, .events = POLLRDHUP};
-		if (n == GONE_BATCH) {
-			sweep_batch(v, fds, n);
-			n = 0;
-		}
-	}
-	if (n > 0)
-		sweep_batch(v, fds, n);
-}
-
-void
-http_end_waiting(struct shard *sh)
-{
-	struct http_req *r;
-
-	LIST_EACH (r, &sh->waiting, struct http_req, node) {
-		if (r->stream) {
-			reply_stream_end(r->stream, true);
-			continue;
-		}
-		if (r->phase == HTTP_HEADER) {
-			http_look_again(r);
-			continue;
-		}
-		if (r->answer.status == 0)
-			http_fail(r, ERR_DRAINING, "the server is ending");
-		http_answered(r);
-	}
 }

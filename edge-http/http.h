@@ -1,7 +1,7 @@
 #ifndef EDGE_HTTP_HTTP_H
 #define EDGE_HTTP_HTTP_H
 /* One HTTP request from its first line to its last byte out.  libmicrohttpd calls in; the body is
- * collected, the connection is suspended while the bus works, and resumed when the answer is there.
+ * collected, the connection waits while the bus works (wait.h), until the answer is there.
  *
  * A request lives until libmicrohttpd says it is completed.  Whoever works for it in the meantime
  * sets `job`, and is told through job_end when the request ends first. */
@@ -36,10 +36,11 @@ struct http_req {
 	struct shard *sh;
 	struct conn *conn;
 	struct MHD_Connection *mhd;
-	struct list node; /* in shard.waiting while it is suspended */
+	struct list node; /* in shard.waiting while it waits */
 	struct list miss; /* in a list of announce, while the routes are loaded for it */
 	enum http_phase phase;
-	bool suspended;
+	bool suspended;  /* it waits: wait.h */
+	uint8_t asked;   /* how often in vain; 0: libmicrohttpd does not ask */
 	bool unread;     /* of the body something is still to come */
 	bool looked;     /* the routes were loaded again for it */
 	bool must_close; /* where the request ends is doubtful */
@@ -103,17 +104,10 @@ void http_answered(struct http_req *r);
 void http_continue(struct http_req *r);
 /* The routes are as new as can be: match again. */
 void http_look_again(struct http_req *r);
-/* From a content reader: nothing to send for now.  http_resume ends it. */
-void http_suspend(struct http_req *r);
-void http_resume(struct http_req *r);
 
 bool http_reads_body(const struct http_req *r);
 const char *http_request_id(const struct http_req *r); /* NULL: not known yet */
 
-/* Cancel what waits for clients that are gone. */
-void http_sweep(struct shard *sh, int64_t now_ms);
-/* End what still waits: 503. */
-void http_end_waiting(struct shard *sh);
 void http_free_spare(struct shard *sh);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/die.h"
 #include "edge-http/media.h"
 #include "edge-http/text.h"
+#include "edge-http/wait.h"
 #include "proto/json.h"
 #include "proto/limits.h"
 #include "proto/mp.h"
@@ -66,6 +67,7 @@ zip_at_once(struct buf *body)
 
 /* A long body, compressed while it is sent. */
 struct zipped {
+	struct shard *sh;
 	z_stream z;
 	uint8_t *p;
 };
@@ -77,6 +79,7 @@ read_zipped(void *cls, uint64_t pos, char *to, size_t max)
 	int rc;
 
 	(void)pos;
+	s->sh->moved = true;
 	s->z.next_out = (Bytef *)to;
 	s->z.avail_out = max > INT_MAX ? INT_MAX : (uInt)max;
 	max = s->z.avail_out;
@@ -99,7 +102,7 @@ free_zipped(void *cls)
 }
 
 static struct MHD_Response *
-zip_as_sent(struct buf *body)
+zip_as_sent(struct shard *sh, struct buf *body)
 {
 	struct zipped *s = xcalloc(1, sizeof *s);
 	struct MHD_Response *res;
@@ -109,6 +112,7 @@ zip_as_sent(struct buf *body)
 		free(s);
 		return NULL;
 	}
+	s->sh = sh;
 	buf_take(body, &s->p, &n);
 	s->z.next_in = s->p;
 	s->z.avail_in = (uInt)n;
@@ -144,6 +148,7 @@ read_stream(void *cls, uint64_t pos, char *to, size_t max)
 	size_t n = s->q.n - s->at;
 
 	(void)pos;
+	s->r->sh->moved = true;
 	if (n > 0) {
 		n = n < max ? n : max;
 		memcpy(to, s->q.p + s->at, n);
@@ -161,7 +166,7 @@ read_stream(void *cls, uint64_t pos, char *to, size_t max)
 		client_more(s->r->sh->client, s->id, s->parts);
 	s->parts = 0;
 	s->starved = true;
-	http_suspend(s->r);
+	wait_suspend(s->r);
 	return 0;
 }
 
@@ -191,7 +196,7 @@ wake(struct stream *s)
 	if (!s->starved)
 		return;
 	s->starved = false;
-	http_resume(s->r);
+	wait_end(s->r);
 }
 
 void
@@ -240,8 +245,9 @@ response_of(struct http_req *r)
 	if (a->body.n <= GZIP_FROM || !media_is_text(type))
 		return plain(&a->body);
 	if (media_accepts_gzip(r->h.accept_coding)) {
-		res =
-		    a->body.n > GZIP_AT_ONCE && a->body.n <= INT_MAX ? zip_as_sent(&a->body) : NULL;
+		res = a->body.n > GZIP_AT_ONCE && a->body.n <= INT_MAX
+			  ? zip_as_sent(r->sh, &a->body)
+			  : NULL;
 		zip = res != NULL;
 		if (res == NULL) {
 			zip = a->body.n <= GZIP_AT_ONCE && zip_at_once(&a->body);

@@ -8,6 +8,7 @@
 #include "edge-http/announce.h"
 #include "edge-http/conn.h"
 #include "edge-http/http.h"
+#include "edge-http/wait.h"
 
 enum {
 	SWEEP_MS = 250,
@@ -21,15 +22,17 @@ run(void *arg)
 {
 	struct shard *sh = arg;
 	MHD_UNSIGNED_LONG_LONG ms;
+	int64_t after;
 
 	sh->kicked = false;
 	(void)MHD_run(sh->mhd);
 	if (MHD_get_timeout(sh->mhd, &ms) != MHD_YES)
 		return;
-	if (ms == 0) {
+	after = wait_run_after(sh, (int64_t)ms);
+	if (after == 0) {
 		shard_kick(sh);
 	} else {
-		loop_timer(sh->loop, &sh->run_timer, loop_now(sh->loop) + (int64_t)ms);
+		loop_timer(sh->loop, &sh->run_timer, loop_now(sh->loop) + after);
 	}
 }
 
@@ -52,7 +55,10 @@ on_epoll(void *arg, short revents)
 static void
 on_run_timer(struct timer *t)
 {
-	run(LIST_ITEM(t, struct shard, run_timer));
+	struct shard *sh = LIST_ITEM(t, struct shard, run_timer);
+
+	wait_idle(sh);
+	run(sh);
 }
 
 static void
@@ -62,7 +68,7 @@ on_sweep(struct timer *t)
 	int64_t now = loop_now(sh->loop);
 
 	conn_sweep(sh, now);
-	http_sweep(sh, now);
+	wait_sweep(sh, now);
 	loop_timer(sh->loop, t, now + SWEEP_MS);
 }
 
@@ -253,7 +259,7 @@ shard_free(struct shard *sh)
 		return;
 	sh->draining = true;
 	if (sh->mhd) {
-		http_end_waiting(sh);
+		wait_end_all(sh);
 		for (int i = 0; i < FLUSH_ROUNDS && !shard_is_idle(sh); i++)
 			(void)MHD_run(sh->mhd);
 		MHD_stop_daemon(sh->mhd);

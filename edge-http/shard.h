@@ -36,9 +36,12 @@ struct shard {
 	struct loop_fd *watch;
 	struct timer run_timer, sweep_timer;
 	bool kicked;
+	bool moved;      /* in this run of libmicrohttpd something did that may go on at once */
+	bool idle;       /* nothing did for long */
+	unsigned nasked; /* requests that wait without being suspended */
 
 	struct list conns;     /* struct conn */
-	struct list waiting;   /* struct http_req, suspended, the oldest first */
+	struct list waiting;   /* struct http_req that wait, the oldest first */
 	struct list lingering; /* struct leftover */
 	struct list spare;     /* struct http_req that are over, the last one first */
 	unsigned nlingering, nspare;
