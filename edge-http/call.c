@@ -434,7 +434,6 @@ decode(struct http_req *r)
 		http_fail_status(r, 400, "a request body is required");
 		return false;
 	}
-	buf_init(&r->payload, LIMIT_FRAME);
 	if (!r->as_json) {
 		mp_put_bin(&r->payload, bytes);
 	} else if (json_to_mp(bytes, &r->payload, &err) != 0 && !r->payload.failed) {
@@ -465,6 +464,10 @@ call_run(struct http_req *r)
 		return;
 	}
 	in = input_of(r);
+	if (r->op->nparams == 0) {
+		call_request(r, span_str(r->op->topic), r->op->ttl_ms, in.body);
+		return;
+	}
 	buf_init(&body, LIMIT_FRAME);
 	if (build(r, &in, &body))
 		call_request(r, span_str(r->op->topic), r->op->ttl_ms, buf_span(&body));

@@ -22,26 +22,45 @@ enum {
 	SPARE_BUF = 1024,
 };
 
+static struct http_req *
+req_make(void)
+{
+	struct http_req *r = xcalloc(1, sizeof *r);
+
+	buf_init(&r->raw, TARGET_MAX);
+	buf_init(&r->scratch, TARGET_MAX);
+	buf_init(&r->payload, LIMIT_FRAME);
+	answer_init(&r->answer, ANSWER_MAX);
+	return r;
+}
+
+static void
+req_destroy(struct http_req *r)
+{
+	buf_fini(&r->raw);
+	buf_fini(&r->scratch);
+	buf_fini(&r->payload);
+	answer_fini(&r->answer);
+	free(r);
+}
+
 /* One that was used before keeps its small buffers. */
 static struct http_req *
 req_new(struct shard *sh)
 {
 	struct http_req *r = LIST_FIRST(&sh->spare, struct http_req, node);
-	struct buf raw, scratch;
+	struct http_req kept;
 
-	if (r == NULL) {
-		r = xcalloc(1, sizeof *r);
-		buf_init(&r->raw, TARGET_MAX);
-		buf_init(&r->scratch, TARGET_MAX);
-		return r;
-	}
+	if (r == NULL)
+		return req_make();
 	list_remove(&r->node);
 	sh->nspare--;
-	raw = r->raw;
-	scratch = r->scratch;
-	*r = (struct http_req){.raw = raw, .scratch = scratch};
+	kept = (struct http_req){.raw = r->raw, .scratch = r->scratch, .payload = r->payload};
+	kept.answer.body = r->answer.body;
+	*r = kept;
 	buf_reset(&r->raw);
 	buf_reset(&r->scratch);
+	buf_reset(&r->payload);
 	return r;
 }
 
@@ -50,14 +69,14 @@ req_free(struct http_req *r)
 {
 	struct shard *sh = r->sh;
 
-	if (sh->nspare < SPARE && r->raw.cap <= SPARE_BUF && r->scratch.cap <= SPARE_BUF) {
+	answer_reset(&r->answer);
+	if (sh->nspare < SPARE && r->raw.cap <= SPARE_BUF && r->scratch.cap <= SPARE_BUF &&
+	    r->payload.cap <= SPARE_BUF && r->answer.body.cap <= SPARE_BUF) {
 		list_push_front(&sh->spare, &r->node);
 		sh->nspare++;
 		return;
 	}
-	buf_fini(&r->raw);
-	buf_fini(&r->scratch);
-	free(r);
+	req_destroy(r);
 }
 
 void
@@ -67,9 +86,7 @@ http_free_spare(struct shard *sh)
 
 	while ((r = LIST_FIRST(&sh->spare, struct http_req, node)) != NULL) {
 		list_remove(&r->node);
-		buf_fini(&r->raw);
-		buf_fini(&r->scratch);
-		free(r);
+		req_destroy(r);
 	}
 }
 
@@ -88,7 +105,6 @@ http_on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 	list_init(&r->node);
 	list_init(&r->miss);
 	buf_puts(&r->raw, uri ? uri : "");
-	answer_init(&r->answer, ANSWER_MAX);
 	conn_header_begins(r->conn, r);
 	return r;
 }
@@ -510,8 +526,6 @@ http_end(struct http_req *r, enum MHD_RequestTerminationCode how)
 	wait_forget(r);
 	conn_idles(r->conn);
 	drop_body(r);
-	buf_fini(&r->payload);
-	answer_fini(&r->answer);
 	reply_stream_free(r->stream);
 	routes_unref(r->table);
 	req_free(r);

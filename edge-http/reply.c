@@ -13,7 +13,7 @@
 #include "proto/mp.h"
 
 enum {
-	GZIP_FROM = 1024,
+	GZIP_FROM = 1024,          /* less is sent as it is */
 	GZIP_AT_ONCE = 128 * 1024, /* more is compressed a block at a time, as it is sent */
 	GZIP_LEVEL = 4,
 	GZIP_BITS = MAX_WBITS + 16,
@@ -123,6 +123,8 @@ zip_as_sent(struct shard *sh, struct buf *body)
 	return res;
 }
 
+/* A short body stays where it is: the request lives until its answer is sent, and keeps the memory
+ * for the next. */
 static struct MHD_Response *
 plain(struct buf *body)
 {
@@ -130,11 +132,11 @@ plain(struct buf *body)
 	uint8_t *p;
 	size_t n;
 
-	buf_take(body, &p, &n);
-	if (n == 0) {
-		free(p);
-		return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+	if (body->n <= GZIP_FROM) {
+		return MHD_create_response_from_buffer(
+		    body->n, body->n ? body->p : NULL, MHD_RESPMEM_PERSISTENT);
 	}
+	buf_take(body, &p, &n);
 	res = MHD_create_response_from_buffer_with_free_callback(n, p, free);
 	if (res == NULL)
 		free(p);

@@ -3,7 +3,7 @@
 /* Requests that wait for an answer.
  *
  * To suspend a connection costs libmicrohttpd three system calls (out of its epoll set, in again,
- * and a read in vain): more than everything else the edge does for a short request.  A connection
+ * and a read in vain), of five that a short request takes in all.  A connection
  * that is not suspended is asked anew at every run, which costs next to nothing, but it keeps the
  * daemon from ever saying that it has nothing to do.  So a request that was read to its end is
  * left as it is at first, and suspended once it was asked WAIT_ASKED times in vain, or nothing

@@ -3,10 +3,21 @@
 #include "proto/limits.h"
 #include "proto/mp.h"
 
+enum { CHUNK_LEAST = 128, CHUNK_A_BYTE = 8 };
+
+/* What a body of n bytes is likely to need at once: msgpack-c's 8 KiB for each are more work for
+ * malloc than the parsing is. */
+static size_t
+chunk_of(size_t n)
+{
+	return n < (MSGPACK_ZONE_CHUNK_SIZE - CHUNK_LEAST) / CHUNK_A_BYTE
+		   ? CHUNK_LEAST + CHUNK_A_BYTE * n
+		   : MSGPACK_ZONE_CHUNK_SIZE;
+}
+
 int
 doc_parse(struct doc *d, struct span body)
 {
-	msgpack_unpacked u;
 	size_t off = 0;
 
 	*d = (struct doc){.zone = NULL, .root = {.type = MSGPACK_OBJECT_NIL}};
@@ -14,17 +25,16 @@ doc_parse(struct doc *d, struct span body)
 		return 0;
 	if (mp_scan(body, LIMIT_NEST, LIMIT_BODY_ELEMENTS) != body.n)
 		return -1;
-	msgpack_unpacked_init(&u);
+	d->zone = msgpack_zone_new(chunk_of(body.n));
 	/* After the scan only memory can fail; msgpack-c's NOMEM also means nesting over its stack,
 	 * so neither is worth more than an answer to the peer. */
-	if (msgpack_unpack_next(&u, (const char *)body.p, body.n, &off) != MSGPACK_UNPACK_SUCCESS ||
-	    off != body.n) {
-		msgpack_unpacked_destroy(&u);
-		return -1;
-	}
-	d->root = u.data;
-	d->zone = msgpack_unpacked_release_zone(&u);
-	return 0;
+	if (d->zone != NULL &&
+	    msgpack_unpack((const char *)body.p, body.n, &off, d->zone, &d->root) ==
+		MSGPACK_UNPACK_SUCCESS &&
+	    off == body.n)
+		return 0;
+	doc_fini(d);
+	return -1;
 }
 
 void

@@ -142,7 +142,7 @@ put_word(struct plain *w)
 static bool
 set_head(struct buf *out, size_t at, bool map, size_t n)
 {
-	uint8_t head[8];
+	uint8_t head[8] = {0};
 	struct buf h = {.p = head, .cap = sizeof head, .max = sizeof head};
 
 	if (map) {
