@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/die.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "broker/journal_room.h"
 #include "broker/journal_schema.h"
@@ -95,27 +96,15 @@ journal_copy_abandon(struct journal_copy *c)
 	let_go(c);
 }
 
-static int
-sync_dir(const char *dir)
-{
-	int fd = journal_room_file(dir, O_RDONLY | O_DIRECTORY), rc = -1;
-
-	if (fd != -1) {
-		rc = fsync(fd);
-		close(fd);
-	}
-	return rc;
-}
-
 /* The file's name, and that of its directory where it is as new. */
 static int
 sync_names(const struct journal_copy *c)
 {
 	char *above = xasprintf("%s/..", c->dir);
-	int rc = sync_dir(c->dir);
+	int rc = fs_sync_dir(c->dir);
 
 	if (rc == 0 && c->made)
-		rc = sync_dir(above);
+		rc = fs_sync_dir(above);
 	free(above);
 	return rc;
 }

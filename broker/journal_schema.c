@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/die.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "broker/journal_format.h"
 #include "broker/journal_mark.h"
@@ -124,12 +125,8 @@ identify(struct journal_db *d, const char *dir)
 static int
 sync_dir(const char *dir)
 {
-	int fd = journal_room_file(dir, O_RDONLY | O_DIRECTORY), rc = -1;
+	int rc = fs_sync_dir(dir);
 
-	if (fd != -1) {
-		rc = fsync(fd);
-		close(fd);
-	}
 	if (rc == -1) {
 		log_error("journal_open_failed", LOG_S("dir", dir), LOG_S("what", "fsync of it"),
 		    LOG_ERRNO());

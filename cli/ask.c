@@ -23,3 +23,14 @@ ask_print(struct cli *c, const char *topic, struct map *body, ask_print_fn *prin
 	cli_reply_fini(&r);
 	return code;
 }
+
+int
+ask_print_of(
+    struct cli *c, const char *topic, const char *key, const char *name, ask_print_fn *print)
+{
+	struct map m;
+
+	map_init(&m);
+	map_str(&m, key, name);
+	return ask_print(c, topic, &m, print);
+}

@@ -266,9 +266,7 @@ cli_call(struct cli *c, struct env *e, cli_print_fn *print)
 const msgpack_object_array *
 cli_list(const struct cli_reply *r, const char *key)
 {
-	const msgpack_object *o = doc_get(&r->doc.root, key);
-
-	return o != NULL && o->type == MSGPACK_OBJECT_ARRAY ? &o->via.array : NULL;
+	return doc_list(&r->doc.root, key);
 }
 
 /* ---- bodies in ---- */

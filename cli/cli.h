@@ -90,7 +90,7 @@ int cli_reply_say(const struct cli *c, const struct cli_reply *r);
 typedef void cli_print_fn(struct cli *c, const struct env *answer);
 int cli_call(struct cli *c, struct env *e, cli_print_fn *print);
 
-/* The array under `key` of the answer, NULL when there is none. */
+/* The array under `key` of the answer, an empty one when there is none. */
 const msgpack_object_array *cli_list(const struct cli_reply *r, const char *key);
 
 /* An operand that is JSON, @file or - (standard input) -> msgpack in `out`; absent is no body.  0,

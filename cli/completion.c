@@ -224,7 +224,7 @@ groups(struct cli *c)
 	c->timeout_ms = 500;
 	cli_ask(c, "sys.groups", (struct span){NULL, 0}, &r);
 	list = cli_list(&r, "groups");
-	for (uint32_t i = 0; list != NULL && i < list->size; i++) {
+	for (uint32_t i = 0; i < list->size; i++) {
 		struct span name = doc_str(&list->ptr[i], "group");
 
 		printf("%.*s\n", (int)name.n, (const char *)name.p);

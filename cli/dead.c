@@ -80,7 +80,7 @@ print_list(const struct cli_reply *r)
 	struct table t;
 
 	table_init(&t, ">DEAD ~GROUP ~TOPIC ID >TRIES AT ~REASON");
-	for (uint32_t i = 0; list != NULL && i < list->size; i++) {
+	for (uint32_t i = 0; i < list->size; i++) {
 		const msgpack_object *o = &list->ptr[i];
 
 		table_cell(&t, "%" PRId64, doc_i64(o, "dead", 0));
@@ -241,8 +241,8 @@ collect(struct cli *c, struct numbers *out)
 		map_i64(&m, "after", after);
 		map_i64(&m, "limit", PAGE);
 		code = ask(c, "sys.dead.ls", &m, &r);
-		list = code == 0 ? cli_list(&r, "items") : NULL;
-		for (uint32_t i = 0; list != NULL && i < list->size && out->n < MOST; i++) {
+		list = cli_list(&r, "items");
+		for (uint32_t i = 0; i < list->size && out->n < MOST; i++) {
 			if (!fits(&list->ptr[i]))
 				continue;
 			if ((out->n & (out->n + 1)) == 0)

@@ -15,15 +15,6 @@ u64(const msgpack_object *o, const char *key)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
-static const msgpack_object_array *
-list(const msgpack_object *o, const char *key)
-{
-	static const msgpack_object_array none;
-	const msgpack_object *v = doc_get(o, key);
-
-	return v != NULL && v->type == MSGPACK_OBJECT_ARRAY ? &v->via.array : &none;
-}
-
 void
 doctor_judge_answer(struct doctor *d, int64_t us)
 {
@@ -41,7 +32,7 @@ void
 doctor_judge_versions(
     struct doctor *d, const char *own, const msgpack_object *stats, const msgpack_object *services)
 {
-	const msgpack_object_array *s = list(services, "services");
+	const msgpack_object_array *s = doc_list(services, "services");
 	struct span broker = doc_str(stats, "version");
 	unsigned other = 0;
 
@@ -253,7 +244,7 @@ judge_group(struct doctor *d, const msgpack_object *g)
 void
 doctor_judge_groups(struct doctor *d, const msgpack_object *groups)
 {
-	const msgpack_object_array *g = list(groups, "groups");
+	const msgpack_object_array *g = doc_list(groups, "groups");
 	uint32_t bad = 0;
 
 	for (uint32_t i = 0; i < g->size; i++) {
@@ -267,7 +258,7 @@ doctor_judge_groups(struct doctor *d, const msgpack_object *groups)
 void
 doctor_judge_dead(struct doctor *d, const msgpack_object *dead)
 {
-	const msgpack_object_array *items = list(dead, "items");
+	const msgpack_object_array *items = doc_list(dead, "items");
 	bool more = doc_i64(dead, "next", 0) > 0;
 	struct span group, reason;
 
@@ -289,7 +280,7 @@ doctor_judge_dead(struct doctor *d, const msgpack_object *dead)
 void
 doctor_judge_peers(struct doctor *d, const msgpack_object *peers)
 {
-	const msgpack_object_array *p = list(peers, "peers");
+	const msgpack_object_array *p = doc_list(peers, "peers");
 	uint32_t slow = 0;
 
 	for (uint32_t i = 0; i < p->size; i++) {
@@ -328,7 +319,7 @@ doctor_judge_drain(struct doctor *d, const msgpack_object *drain)
 void
 doctor_judge_keys(struct doctor *d, const msgpack_object *acl, const char *bus)
 {
-	const msgpack_object_array *who = list(acl, "who");
+	const msgpack_object_array *who = doc_list(acl, "who");
 	bool ipc = strncmp(bus, "ipc:", 4) == 0;
 
 	if (doc_get(acl, "on") == NULL) {

@@ -286,7 +286,7 @@ clock_ahead(const struct cli_reply *peers, int64_t connected_ms)
 	const msgpack_object_array *p = cli_list(peers, "peers");
 	int64_t latest = 0;
 
-	for (uint32_t i = 0; p != NULL && i < p->size; i++) {
+	for (uint32_t i = 0; i < p->size; i++) {
 		int64_t since = doc_i64(&p->ptr[i], "sinceMs", 0);
 
 		latest = since > latest ? since : latest;

@@ -37,7 +37,7 @@ print_groups(const struct cli_reply *r)
 	table_init(&t,
 	    "~GROUP ~PATTERN STATE >OWED >OLDEST >IN-FLIGHT >WORKERS >ACKED >REDELIVERED >DEAD "
 	    ">DROPPED");
-	for (uint32_t i = 0; list != NULL && i < list->size; i++) {
+	for (uint32_t i = 0; i < list->size; i++) {
 		const msgpack_object *o = &list->ptr[i];
 
 		fields_cell_str(&t, o, "group");
@@ -65,26 +65,15 @@ print_group(const struct cli_reply *r)
 {
 	const msgpack_object_array *list = cli_list(r, "groups");
 
-	fields_print(list != NULL && list->size > 0 ? &list->ptr[0] : &r->doc.root);
+	fields_print(list->size > 0 ? &list->ptr[0] : &r->doc.root);
 }
 
 static int
 run(struct cli *c, int argc, char **argv)
 {
-	struct map m;
-
 	if (argc == 0)
 		return ask_print(c, "sys.groups", NULL, print_groups);
-	map_init(&m);
-	map_str(&m, "group", argv[0]);
-	return ask_print(c, "sys.groups", &m, print_group);
-}
-
-static void
-put(struct map *m, const char *key, int64_t v)
-{
-	if (v >= 0)
-		map_i64(m, key, v);
+	return ask_print_of(c, "sys.groups", "group", argv[0], print_group);
 }
 
 static int
@@ -97,10 +86,10 @@ run_set(struct cli *c, int argc, char **argv)
 		return cli_usage(c, "--paused or --running, not both");
 	map_init(&m);
 	map_str(&m, "group", argv[0]);
-	put(&m, "tries", opt.tries);
-	put(&m, "ackMs", opt.ack_ms);
-	put(&m, "idleMs", opt.idle_ms);
-	put(&m, "maxOwed", opt.max_owed);
+	map_given(&m, "tries", opt.tries);
+	map_given(&m, "ackMs", opt.ack_ms);
+	map_given(&m, "idleMs", opt.idle_ms);
+	map_given(&m, "maxOwed", opt.max_owed);
 	if (opt.paused || opt.running)
 		map_bool(&m, "paused", opt.paused);
 	if (opt.pattern[0])
@@ -137,8 +126,7 @@ run_delete(struct cli *c, int argc, char **argv)
 	if (code == 0) {
 		snprintf(question, sizeof question,
 		    "Delete the group %.64s for good, with %lld envelopes it is still owed?",
-		    argv[0],
-		    (long long)(list && list->size ? doc_i64(&list->ptr[0], "owed", 0) : 0));
+		    argv[0], (long long)(list->size > 0 ? doc_i64(&list->ptr[0], "owed", 0) : 0));
 	}
 	cli_reply_fini(&r);
 	if (code != 0)
@@ -147,9 +135,7 @@ run_delete(struct cli *c, int argc, char **argv)
 	cli_close(c);
 	if (!yes && !cli_confirm(question))
 		return CLI_USAGE;
-	map_init(&m);
-	map_str(&m, "group", argv[0]);
-	return ask_print(c, "sys.groups.delete", &m, print_deleted);
+	return ask_print_of(c, "sys.groups.delete", "group", argv[0], print_deleted);
 }
 
 const struct cli_command cli_groups = {

@@ -13,7 +13,7 @@ print_services(const struct cli_reply *r)
 	struct table t;
 
 	table_init(&t, "NAME VERSION KIND ~PATTERN ~GROUP IDENTITY >WORKERS");
-	for (uint32_t i = 0; list != NULL && i < list->size; i++) {
+	for (uint32_t i = 0; i < list->size; i++) {
 		const msgpack_object *o = &list->ptr[i], *desc = doc_get(o, "desc");
 
 		fields_cell_str(&t, desc, "name");
@@ -35,7 +35,7 @@ print_peers(const struct cli_reply *r)
 	struct table t;
 
 	table_init(&t, ">SESSION ~IDENTITY >SUBS >IN-FLIGHT >BYTES >CONNECTED >SILENT");
-	for (uint32_t i = 0; list != NULL && i < list->size; i++) {
+	for (uint32_t i = 0; i < list->size; i++) {
 		const msgpack_object *o = &list->ptr[i];
 		int64_t bytes = doc_i64(o, "bytes", 0);
 

@@ -41,6 +41,13 @@ map_i64(struct map *m, const char *key, int64_t v)
 }
 
 void
+map_given(struct map *m, const char *key, int64_t v)
+{
+	if (v >= 0)
+		map_i64(m, key, v);
+}
+
+void
 map_bool(struct map *m, const char *key, bool v)
 {
 	put_key(m, key);

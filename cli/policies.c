@@ -48,7 +48,7 @@ print_policies(const struct cli_reply *r)
 
 	table_init(
 	    &t, "~PATTERN >TRIES >ACK-MS >BACKOFF-MS >BACKOFF-MAX-MS >IDLE-MS >MAX-OWED FULL");
-	for (uint32_t i = 0; list != NULL && i < list->size; i++) {
+	for (uint32_t i = 0; i < list->size; i++) {
 		const msgpack_object *o = &list->ptr[i];
 
 		fields_cell_str(&t, o, "pattern");
@@ -77,13 +77,6 @@ run(struct cli *c, int argc, char **argv)
 	return ask_print(c, "sys.policies", NULL, print_policies);
 }
 
-static void
-put(struct map *m, const char *key, int64_t v)
-{
-	if (v >= 0)
-		map_i64(m, key, v);
-}
-
 static int
 run_set(struct cli *c, int argc, char **argv)
 {
@@ -96,12 +89,12 @@ run_set(struct cli *c, int argc, char **argv)
 		return cli_usage(c, "--full must be pause or busy, not '%s'", opt.full);
 	map_init(&m);
 	map_str(&m, "pattern", argv[0]);
-	put(&m, "tries", opt.tries);
-	put(&m, "ackMs", opt.ack_ms);
-	put(&m, "backoffMs", opt.backoff_ms);
-	put(&m, "backoffMaxMs", opt.backoff_max_ms);
-	put(&m, "idleMs", opt.idle_ms);
-	put(&m, "maxOwed", opt.max_owed);
+	map_given(&m, "tries", opt.tries);
+	map_given(&m, "ackMs", opt.ack_ms);
+	map_given(&m, "backoffMs", opt.backoff_ms);
+	map_given(&m, "backoffMaxMs", opt.backoff_max_ms);
+	map_given(&m, "idleMs", opt.idle_ms);
+	map_given(&m, "maxOwed", opt.max_owed);
 	if (opt.full[0])
 		map_str(&m, "full", opt.full);
 	if (m.n == 1) {
@@ -114,12 +107,8 @@ run_set(struct cli *c, int argc, char **argv)
 static int
 run_delete(struct cli *c, int argc, char **argv)
 {
-	struct map m;
-
 	(void)argc;
-	map_init(&m);
-	map_str(&m, "pattern", argv[0]);
-	return ask_print(c, "sys.policies.delete", &m, print_policy);
+	return ask_print_of(c, "sys.policies.delete", "pattern", argv[0], print_policy);
 }
 
 const struct cli_command cli_policies = {

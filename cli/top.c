@@ -83,20 +83,11 @@ read_peer(struct top_peer *p, const msgpack_object *o, int64_t real_ms)
 	p->silent_ms = doc_i64(o, "lastMs", 0);
 }
 
-static const msgpack_object_array *
-list(const msgpack_object *o, const char *key)
-{
-	static const msgpack_object_array none;
-	const msgpack_object *v = doc_get(o, key);
-
-	return v != NULL && v->type == MSGPACK_OBJECT_ARRAY ? &v->via.array : &none;
-}
-
 void
 top_read(struct top *t, const msgpack_object *stats, const msgpack_object *groups,
     const msgpack_object *peers, int64_t real_ms)
 {
-	const msgpack_object_array *g = list(groups, "groups"), *p = list(peers, "peers");
+	const msgpack_object_array *g = doc_list(groups, "groups"), *p = doc_list(peers, "peers");
 
 	read_broker(&t->broker, stats);
 	t->ngroups = g->size < MOST ? g->size : MOST;

@@ -94,7 +94,7 @@ print(const struct cli_reply *r)
 
 	table_init(&t, "ENVELOPE AT >SINCE-ROOT >STEP ~WHAT");
 	/* The root's own first, then the others as they began. */
-	for (int pass = 0; hops != NULL && pass < 2; pass++) {
+	for (int pass = 0; pass < 2; pass++) {
 		for (uint32_t i = 0; i < hops->size; i++) {
 			bool is_root = same(id_of(&hops->ptr[i]), root);
 
@@ -133,7 +133,7 @@ run(struct cli *c, int argc, char **argv)
 			print(&r);
 		}
 		hops = cli_list(&r, "hops");
-		code = hops == NULL || hops->size == 0 ? CLI_NOT_FOUND : 0;
+		code = hops->size == 0 ? CLI_NOT_FOUND : 0;
 	}
 	cli_reply_fini(&r);
 	return code;

@@ -65,6 +65,15 @@ doc_str(const msgpack_object *o, const char *key)
 	return doc_span(doc_get(o, key));
 }
 
+const msgpack_object_array *
+doc_list(const msgpack_object *o, const char *key)
+{
+	static const msgpack_object_array none;
+	const msgpack_object *v = doc_get(o, key);
+
+	return v != NULL && v->type == MSGPACK_OBJECT_ARRAY ? &v->via.array : &none;
+}
+
 int64_t
 doc_i64(const msgpack_object *o, const char *key, int64_t def)
 {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/die.h"
+#include "base/fs.h"
 #include "base/str.h"
 #include "proto/sock.h"
 #include "proto/zpl.h"
@@ -94,13 +95,9 @@ static int
 sync_dir_of(const char *path)
 {
 	char *copy = xstrdup(path);
-	int fd = open(dirname(copy), O_RDONLY | O_CLOEXEC | O_DIRECTORY), rc;
+	int rc = fs_sync_dir(dirname(copy));
 
 	free(copy);
-	if (fd == -1)
-		return -1;
-	rc = fsync(fd);
-	(void)close(fd);
 	return rc;
 }
 

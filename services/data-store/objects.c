@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/log.h"
 
 #define STALE_MS (24 * 3600 * 1000LL)
@@ -71,19 +72,6 @@ objects_temp(const char *dir, char *path, unsigned size)
 }
 
 static int
-sync_dir(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = fd == -1 ? -1 : fsync(fd);
-	int e = errno;
-
-	if (fd != -1)
-		close(fd);
-	errno = e;
-	return r;
-}
-
-static int
 path_of(const char *dir, const char *sha256, char path[PATH_MAX])
 {
 	if (snprintf(path, PATH_MAX, "%s/%.2s/%s", dir, sha256, sha256) < PATH_MAX)
@@ -102,13 +90,13 @@ objects_commit(const char *dir, const char *temp, int fd, const char *sha256)
 		return -1;
 	slash = strrchr(path, '/');
 	*slash = '\0';
-	if (mkdir(path, 0700) == 0 ? sync_dir(dir) != 0 : errno != EEXIST)
+	if (mkdir(path, 0700) == 0 ? fs_sync_dir(dir) != 0 : errno != EEXIST)
 		return -1;
 	*slash = '/';
 	if (rename(temp, path) != 0)
 		return -1;
 	*slash = '\0';
-	return sync_dir(path);
+	return fs_sync_dir(path);
 }
 
 int
