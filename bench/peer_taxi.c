@@ -6,6 +6,7 @@
  *   groups  make COUNT durable groups NAME-0, NAME-1, … of bench.NAME.0, bench.NAME.1, … */
 #include <endian.h>
 #include <stdio.h>
+#include <string.h>
 #include <zmq.h>
 
 #include "base/clock.h"
@@ -15,8 +16,12 @@
 #include "proto/mp.h"
 #include "proto/pack.h"
 
+enum ids { IDS_CLOCK, IDS_UUID7, IDS_RANDOM };
+
 struct peer {
 	struct lane *l;
+	enum ids ids;
+	uint64_t random; /* state of the generator */
 	void *s;
 	zmq_msg_t m;
 	struct pack out;
@@ -29,6 +34,65 @@ struct peer {
 	struct buf seqs; /* to ack, as msgpack integers */
 	unsigned answered;
 };
+
+/* splitmix64: fast, and no two peers alike. */
+static uint64_t
+random_u64(struct peer *p)
+{
+	uint64_t z = p->random += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+/* What the index of known ids sees.  In order to the microsecond, which is as good as it can be; in
+ * order to the millisecond, as the client library's; or in none, as an Idempotency-Key's. */
+static uint64_t
+id_front(struct peer *p, int64_t now_us)
+{
+	switch (p->ids) {
+	case IDS_CLOCK: return (uint64_t)now_us;
+	case IDS_UUID7: return (uint64_t)clock_real_ms() << 16 | 0x7000 | random_u64(p) >> 52;
+	case IDS_RANDOM: return random_u64(p);
+	}
+	return 0;
+}
+
+/* An answer tells its own age: after the front comes when it was sent (32 bits of µs), which of its
+ * lane it is, and the lane. */
+static void
+id_make(struct peer *p, int64_t now_us, uint8_t id[16])
+{
+	uint64_t front = htobe64(id_front(p, now_us));
+	uint64_t back = (uint64_t)now_us << 32 | (p->made++ & 0x3fffff) << 10 | (p->l->n & 0x3ff);
+
+	back = htobe64(back);
+	memcpy(id, &front, sizeof front);
+	memcpy(id + sizeof front, &back, sizeof back);
+}
+
+static int64_t
+id_sent_us(const uint8_t id[16])
+{
+	int64_t now = clock_mono_us();
+	uint64_t back;
+
+	memcpy(&back, id + 8, sizeof back);
+	return now - (int64_t)(uint32_t)((uint64_t)now - (be64toh(back) >> 32));
+}
+
+static enum ids
+ids_of(const char *name)
+{
+	if (strcmp(name, "clock") == 0)
+		return IDS_CLOCK;
+	if (strcmp(name, "uuid7") == 0)
+		return IDS_UUID7;
+	if (strcmp(name, "random") != 0)
+		die(2, "--ids: clock, uuid7 or random");
+	return IDS_RANDOM;
+}
 
 static void
 flush(struct peer *p)
@@ -94,6 +158,8 @@ peer_new(struct lane *l, enum env_verb verb)
 	pthread_mutex_unlock(&once);
 	p->l = l;
 	p->verb = verb;
+	p->ids = ids_of(l->conf->ids);
+	p->random = (uint64_t)clock_real_us() + ((uint64_t)l->n << 48);
 	p->s = zmq_socket(ctx, ZMQ_DEALER);
 	zmq_setsockopt(p->s, ZMQ_LINGER, &zero, sizeof zero);
 	zmq_setsockopt(p->s, ZMQ_SNDHWM, &zero, sizeof zero);
@@ -115,7 +181,6 @@ static void
 one_answer(struct peer *p, const struct env *e)
 {
 	struct span text;
-	int64_t sent;
 
 	switch ((int)e->verb) {
 	case ENV_PONG: return;
@@ -123,8 +188,7 @@ one_answer(struct peer *p, const struct env *e)
 	case ENV_REP:
 		if (p->verb == ENV_ACK) /* the SUB's own */
 			return;
-		memcpy(&sent, e->id, sizeof sent);
-		load_note(p->l, (int64_t)be64toh((uint64_t)sent));
+		load_note(p->l, id_sent_us(e->id));
 		p->answered++;
 		return;
 	case ENV_MSG:
@@ -177,23 +241,17 @@ take(void *x)
 	return p->answered;
 }
 
-/* The id begins with the time it was sent at, so an answer tells its own age; most significant byte
- * first, as in the UUIDv7 of the client library, so that the index of known ids grows at its end.
- */
 static void
 send_calls(void *x, unsigned n)
 {
 	struct peer *p = x;
-	uint64_t now = htobe64((uint64_t)clock_mono_us());
+	int64_t now = clock_mono_us();
 
 	for (; n > 0; n--) {
 		struct env e;
-		uint8_t id[16] = {0};
-		uint32_t made = (uint32_t)p->made++;
+		uint8_t id[16];
 
-		memcpy(id, &now, sizeof now);
-		memcpy(id + 8, &made, sizeof made);
-		id[12] = (uint8_t)p->l->n;
+		id_make(p, now, id);
 		load_payload(p->l, p->payload);
 		buf_reset(&p->value);
 		mp_put_bin(&p->value, span_of(p->payload, p->l->conf->size));

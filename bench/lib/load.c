@@ -198,6 +198,7 @@ parse(int argc, char **argv)
 	    {"count", OPT_INT, &count, "0", 0, INT64_MAX / 2, 0, "instead of a time"},
 	    {"peers", OPT_INT, &peers, "1000", 1, 100000, 0, "subscribers, or idle peers"},
 	    {"name", OPT_STR, &conf.name, "bench", 0, 0, 0, "topic, queue, key or stream"},
+	    {"ids", OPT_STR, &conf.ids, "clock", 0, 0, 0, "peer_taxi: clock, uuid7 or random"},
 	};
 	static const struct opt_table table = {
 	    "BENCH_", "load", rows, sizeof rows / sizeof rows[0]};

@@ -4,10 +4,10 @@
  * two rows is the peer and not the way it was measured.
  *
  * A program is a table of modes: `peer_x MODE ENDPOINT [--clients N] [--window N] [--ms N]
- * [--size BYTES] [--count N] [--peers N] [--name TEXT]`.  A mode either keeps a window: each lane
- * (one a client, a thread of its own) sends `window` things and one more for each that was
- * answered, until the time is up or `count` are done; or it is `run`, which does as it likes (a
- * worker, a proxy). Printed on stdout is one line of JSON:
+ * [--size BYTES] [--count N] [--peers N] [--name TEXT] [--ids KIND]`.  A mode either keeps a
+ * window: each lane (one a client, a thread of its own) sends `window` things and one more for each
+ * that was answered, until the time is up or `count` are done; or it is `run`, which does as it
+ * likes (a worker, a proxy). Printed on stdout is one line of JSON:
  * {"rate","done","secs","p50","p99","max","cpuUs"}, µs. */
 #include <pthread.h>
 #include <stdbool.h>
@@ -16,7 +16,7 @@
 #include "base/hist.h"
 
 struct load_conf {
-	const char *mode, *endpoint, *name;
+	const char *mode, *endpoint, *name, *ids;
 	unsigned clients, window, peers;
 	size_t size;
 	int64_t us;     /* how long to measure */
