@@ -34,6 +34,12 @@ static const char reader_setup[] = "PRAGMA query_only=ON;"
 				   "PRAGMA cell_size_check=ON;"
 				   "PRAGMA cache_size=-8192;";
 
+/* The last line reads: a connection that never did knows of no WAL. */
+static const char mover_setup[] = "PRAGMA synchronous=FULL;"
+				  "PRAGMA wal_autocheckpoint=0;"
+				  "PRAGMA trusted_schema=OFF;"
+				  "SELECT count(*) FROM sqlite_schema;";
+
 int
 journal_schema_lock(const char *dir)
 {
@@ -186,5 +192,17 @@ journal_schema_reader(struct journal_db *d, const char *dir)
 
 	if (rc == 0 && journal_db_exec(d, reader_setup) != SQLITE_OK)
 		return journal_schema_complain(d, dir, "set up for reading");
+	return rc;
+}
+
+int
+journal_schema_mover(struct journal_db *d, const char *dir)
+{
+	int rc = open_file(d, dir, NULL, 0);
+
+	if (rc == 0 && journal_db_exec(d, mover_setup) != SQLITE_OK)
+		return journal_schema_complain(d, dir, "set up for moving");
+	if (rc == 0)
+		sqlite3_db_config(d->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	return rc;
 }

@@ -20,6 +20,8 @@ int journal_schema_lock(const char *dir);
 int journal_schema_writer(struct journal_db *d, const char *dir, int mark_fd);
 /* A connection that only reads; the writer's is open already. */
 int journal_schema_reader(struct journal_db *d, const char *dir);
+/* A connection that only moves the WAL into the database; likewise. */
+int journal_schema_mover(struct journal_db *d, const char *dir);
 
 /* log evt=journal_open_failed with SQLite's own words; -1 or JOURNAL_HOPELESS. */
 int journal_schema_complain(const struct journal_db *d, const char *dir, const char *what);

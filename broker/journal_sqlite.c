@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/spin.h"
 #include "broker/journal_backup.h"
+#include "broker/journal_mover.h"
 #include "broker/journal_reader.h"
 #include "broker/journal_schema.h"
 #include "broker/journal_write.h"
@@ -40,7 +41,7 @@ struct sqlite {
 	pthread_mutex_t mu;
 	pthread_cond_t wake;
 	struct list queue, done; /* mu */
-	bool stop;               /* mu */
+	bool stop, moved;        /* mu; moved: the mover has ended a pass */
 	atomic_bool asked;       /* there is something in queue, or stop */
 	struct report report;    /* mu */
 
@@ -123,7 +124,7 @@ take(struct sqlite *s, struct list *batch)
 		until.tv_sec++;
 	}
 	pthread_mutex_lock(&s->mu);
-	while (list_empty(&s->queue) && !s->stop && rc == 0) {
+	while (list_empty(&s->queue) && !s->stop && !s->moved && rc == 0) {
 		if (tidy) {
 			rc = pthread_cond_timedwait(&s->wake, &s->mu, &until);
 		} else {
@@ -131,6 +132,7 @@ take(struct sqlite *s, struct list *batch)
 		}
 	}
 	splice(batch, &s->queue);
+	s->moved = false;
 	atomic_store(&s->asked, s->stop);
 	more = !s->stop || !list_empty(batch);
 	pthread_mutex_unlock(&s->mu);
@@ -255,6 +257,23 @@ back_up(struct sqlite *s, bool over)
 	post(s, &done);
 }
 
+/* Nothing else is to do. */
+static void
+look_around(struct sqlite *s)
+{
+	bool fine = true;
+
+	if (atomic_load(&s->failed))
+		return;
+	if (journal_write_untidy(&s->writer)) {
+		fine = journal_write_tidy(&s->writer);
+	} else {
+		fine = journal_write_checkpoint(&s->writer);
+	}
+	if (!fine)
+		set_failed(s);
+}
+
 static void *
 run(void *arg)
 {
@@ -269,12 +288,24 @@ run(void *arg)
 				back_up(s, false);
 		} else if (journal_backup_busy(&s->backup)) {
 			back_up(s, false);
-		} else if (!atomic_load(&s->failed) && !journal_write_tidy(&s->writer)) {
-			set_failed(s);
+		} else {
+			look_around(s);
 		}
 	}
 	back_up(s, true);
 	return NULL;
+}
+
+/* The mover's thread. */
+static void
+on_moved(void *arg)
+{
+	struct sqlite *s = arg;
+
+	pthread_mutex_lock(&s->mu);
+	s->moved = true;
+	pthread_mutex_unlock(&s->mu);
+	pthread_cond_signal(&s->wake);
 }
 
 static int
@@ -427,10 +458,8 @@ sqlite_known(struct journal *j, uint64_t head)
 void
 journal_sqlite_checkpoint_at(struct journal *j, int pages)
 {
-	struct journal_writer *w = &of(j)->writer;
-
 	pthread_mutex_lock(&of(j)->mu);
-	w->checkpoint_at = w->checkpoint_pages = pages;
+	journal_checkpoint_every(&of(j)->writer.checkpoint, pages);
 	pthread_mutex_unlock(&of(j)->mu);
 }
 
@@ -573,6 +602,10 @@ open_all(struct sqlite *s, const char *dir)
 	s->writer.more = fetch_more;
 	s->writer.more_arg = s;
 	rc = journal_write_open(&s->writer, dir);
+	if (rc == 0) {
+		s->writer.checkpoint.mover = journal_mover_open(dir, on_moved, s);
+		rc = s->writer.checkpoint.mover != NULL ? 0 : -1;
+	}
 	if (rc == 0)
 		rc = journal_reader_open(&s->reader, dir);
 	if (rc == 0 && journal_reader_groups(&s->reader, nothing, NULL) == -1) {

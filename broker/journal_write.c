@@ -10,7 +10,6 @@
 #include "broker/journal_mark.h"
 #include "broker/journal_schema.h"
 
-#define CHECKPOINT_PAGES 1000
 #define META_EVERY 10000u /* records that a start may have to add up again */
 #define DRAIN_BUSY 256u   /* expired ids deleted in a commit, besides one for each record */
 #define DRAIN_IDLE 1000u
@@ -24,22 +23,6 @@ mark(struct journal_writer *w)
 	if (!w->unmarked)
 		log_warn("journal_mark", LOG_ERRNO());
 	w->unmarked = true;
-}
-
-static int
-on_commit(void *arg, sqlite3 *db, const char *name, int pages)
-{
-	struct journal_writer *w = arg;
-
-	(void)db;
-	(void)name;
-	/* Fewer than before: the WAL started over. */
-	if (pages < w->wal_pages)
-		w->checkpoint_at = w->checkpoint_pages;
-	w->wal_pages = pages;
-	w->wal_moved = false;
-	w->wrote = true;
-	return SQLITE_OK;
 }
 
 /* What is on disk besides the records may know of later ones. */
@@ -81,8 +64,7 @@ journal_write_open(struct journal_writer *w, const char *dir)
 	journal_place_open(&w->place, dir);
 	note_lost(w);
 	w->committed = w->pos;
-	w->checkpoint_at = w->checkpoint_pages = CHECKPOINT_PAGES;
-	sqlite3_wal_hook(w->db.db, on_commit, w);
+	journal_checkpoint_init(&w->checkpoint, w->db.db);
 	return 0;
 }
 
@@ -104,6 +86,7 @@ journal_write_known(struct journal_writer *w, uint64_t head, const char *from)
 void
 journal_write_close(struct journal_writer *w, bool keep_wal)
 {
+	keep_wal = !journal_checkpoint_close(&w->checkpoint) || keep_wal;
 	if (w->db.db != NULL) {
 		sqlite3_db_config(
 		    w->db.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep_wal ? 1 : 0, NULL);
@@ -133,8 +116,12 @@ is_passing(int rc)
 static bool
 fail(const struct journal_writer *w, const char *what, int rc)
 {
-	log_error("journal_failed", LOG_S("what", what), LOG_S("sqlite", sqlite3_errmsg(w->db.db)),
-	    LOG_I("rc", rc), LOG_I("errno", sqlite3_system_errno(w->db.db)));
+	bool elsewhere = w->checkpoint.failed != SQLITE_OK; /* than on our connection */
+
+	log_error("journal_failed", LOG_S("what", what),
+	    LOG_S("sqlite", elsewhere ? sqlite3_errstr(rc) : sqlite3_errmsg(w->db.db)),
+	    LOG_I("rc", rc),
+	    LOG_I("errno", elsewhere ? w->checkpoint.err : sqlite3_system_errno(w->db.db)));
 	return false;
 }
 
@@ -204,9 +191,9 @@ static int
 commit(struct journal_writer *w)
 {
 	int64_t start = clock_mono_us();
+	uint64_t before = w->checkpoint.commits;
 	int rc;
 
-	w->wrote = false;
 	rc = journal_exec_commit(w);
 	if (rc != SQLITE_OK)
 		return rc;
@@ -214,7 +201,7 @@ commit(struct journal_writer *w)
 		mark(w);
 	w->committed = w->pos;
 	/* Nothing but repeats: nothing was synced, nothing to measure. */
-	if (w->wrote) {
+	if (w->checkpoint.commits != before) {
 		w->commit_us[w->commits % JOURNAL_COMMITS] = (uint32_t)(clock_mono_us() - start);
 		w->commits++;
 	}
@@ -359,20 +346,6 @@ refuse(const struct journal_writer *w, struct list *ops, enum err err)
 	}
 }
 
-static int
-checkpoint(struct journal_writer *w)
-{
-	int pages = 0, moved = 0, rc;
-
-	/* SQLite's own automatic checkpoint forgets a failed fsync of the database and tries again;
-	 * the second one may succeed without the pages of the first. */
-	rc = sqlite3_wal_checkpoint_v2(w->db.db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
-	/* While a reader keeps it from starting over it grows; not each commit should try again. */
-	w->checkpoint_at = w->wal_pages + w->checkpoint_pages;
-	w->wal_moved = rc == SQLITE_OK && moved == pages;
-	return (rc & 0xff) == SQLITE_BUSY ? SQLITE_OK : rc;
-}
-
 /* Moves the WAL into the database, so that it starts over in the room it has, with the help of the
  * reserve if it must be, or if `harder`.  SQLITE_FULL when there is nothing left to try. */
 static int
@@ -380,14 +353,14 @@ make_room(struct journal_writer *w, bool harder)
 {
 	int rc = SQLITE_FULL;
 
-	if (!harder && !w->wal_moved)
-		rc = checkpoint(w);
+	if (!harder && !w->checkpoint.moved)
+		rc = journal_checkpoint_now(&w->checkpoint);
 	if ((rc & 0xff) != SQLITE_FULL || !w->room.held)
 		return rc;
 	note_full(w, rc);
 	journal_room_release(&w->room);
 	w->vacuum = true;
-	return w->wal_moved ? SQLITE_OK : checkpoint(w);
+	return w->checkpoint.moved ? SQLITE_OK : journal_checkpoint_now(&w->checkpoint);
 }
 
 static int
@@ -410,6 +383,11 @@ journal_write_batch(struct journal_writer *w, struct list *ops, int64_t now_ms)
 	const char *lost;
 	int rc;
 
+	rc = journal_checkpoint_look(&w->checkpoint);
+	if (rc != SQLITE_OK) {
+		refuse(w, ops, ERR_STORE_FAILED);
+		return fail(w, "checkpoint", rc);
+	}
 	(void)journal_room_regain(&w->room);
 	rc = store(w, ops, now_ms);
 	/* What was committed to files that are no more is on no disk. */
@@ -439,9 +417,13 @@ journal_write_checkpoint(struct journal_writer *w)
 	int rc;
 
 	/* Without the reserve each page counts, and the file shrinks only here. */
-	if (w->wal_moved || (w->room.held && w->wal_pages < w->checkpoint_at))
-		return true;
-	rc = make_room(w, false);
+	if (w->room.held) {
+		rc = journal_checkpoint_step(&w->checkpoint);
+		if ((rc & 0xff) == SQLITE_FULL)
+			rc = make_room(w, false);
+	} else {
+		rc = w->checkpoint.moved ? SQLITE_OK : make_room(w, false);
+	}
 	return rc == SQLITE_OK || is_passing(rc) ? true : fail(w, "checkpoint", rc);
 }
 

@@ -3,6 +3,7 @@
 /* The writer's half of the SQLite journal: a list of operations becomes one transaction.  No
  * threads in here; whoever calls does so one at a time. */
 #include "broker/journal_bulk.h"
+#include "broker/journal_checkpoint.h"
 #include "broker/journal_db.h"
 #include "broker/journal_dedup.h"
 #include "broker/journal_impl.h"
@@ -30,23 +31,21 @@ struct journal_writer {
 	struct journal_bulk *bulk;
 	struct journal_room room;
 	struct journal_place place;
-	/* Asked when all is executed, before the commit: adds what came meanwhile to the list, false
-	 * when there is nothing.  May be NULL. */
+	/* Asked when all is executed, before the commit: adds what came meanwhile to the list,
+	 * false when there is nothing.  May be NULL. */
 	bool (*more)(void *arg, struct list *ops);
 	void *more_arg;
 	struct journal_pos pos, committed;
 	unsigned *leader; /* scratch of a PUT of several records */
 	unsigned leader_n;
-	int wal_pages, checkpoint_at, checkpoint_pages;
-	bool wal_moved; /* all of the WAL is in the database */
-	bool full;      /* something did not fit on the disk: logged, not yet healed */
-	bool trimmed;   /* this transaction deleted records */
-	bool vacuum;    /* the file has pages to give back */
-	bool wrote;     /* the commit reached the WAL */
-	bool gone;      /* the files are not where they were, but can be read: journal_place.h */
-	bool unmarked;  /* the mark cannot be written: logged */
-	int mark_fd;    /* journal_mark.h; the caller's */
-	uint64_t lost;  /* seqs that were given out and are not there, as found at open */
+	struct journal_checkpoint checkpoint; /* its mover is the caller's to give, once open */
+	bool full;     /* something did not fit on the disk: logged, not yet healed */
+	bool trimmed;  /* this transaction deleted records */
+	bool vacuum;   /* the file has pages to give back */
+	bool gone;     /* the files are not where they were, but can be read: journal_place.h */
+	bool unmarked; /* the mark cannot be written: logged */
+	int mark_fd;   /* journal_mark.h; the caller's */
+	uint64_t lost; /* seqs that were given out and are not there, as found at open */
 	uint64_t commits;
 	uint32_t commit_us[JOURNAL_COMMITS]; /* what the last ones took, a ring */
 };
@@ -64,7 +63,8 @@ void journal_write_close(struct journal_writer *w, bool keep_wal);
  * (logged): then every one of them is ERR_STORE_FAILED. */
 bool journal_write_batch(struct journal_writer *w, struct list *ops, int64_t now_ms);
 
-/* Moves a WAL that has grown into the database.  false as above. */
+/* Moves a WAL that has grown into the database, or has it moved: between two batches, and when the
+ * mover has ended.  false as above. */
 bool journal_write_checkpoint(struct journal_writer *w);
 
 /* Whether there is something to tidy up when nothing else is to do, and one step of it. */

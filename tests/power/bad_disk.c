@@ -1,5 +1,6 @@
 /* For LD_PRELOAD: a disk that fails while the file $BAD_DISK says so.  "sync": fsync and fdatasync
- * fail with EIO; "write": so does pwrite; "full": pwrite has no room.  Only below $BAD_DISK_DIR. */
+ * fail with EIO; "base": only those of journal.db; "write": pwrite fails with EIO; "full": it has
+ * no room.  Only below $BAD_DISK_DIR. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 ssize_t pwrite64(int fd, const void *p, size_t n, off_t at);
 
 static int
-is_below(int fd)
+is_below(int fd, const char *end)
 {
 	const char *dir = getenv("BAD_DISK_DIR");
 	char link[64], path[4096];
@@ -23,11 +24,12 @@ is_below(int fd)
 	if (n <= 0 || dir == NULL)
 		return 0;
 	path[n] = '\0';
-	return strncmp(path, dir, strlen(dir)) == 0;
+	return strncmp(path, dir, strlen(dir)) == 0 && (size_t)n >= strlen(end) &&
+	       strcmp(path + n - strlen(end), end) == 0;
 }
 
 static int
-is_bad(int fd, const char *how)
+is_bad(int fd, const char *how, const char *end)
 {
 	const char *name = getenv("BAD_DISK");
 	char text[16] = "";
@@ -37,7 +39,7 @@ is_bad(int fd, const char *how)
 		return 0;
 	(void)!read(at, text, sizeof text - 1);
 	close(at);
-	return strcmp(text, how) == 0 && is_below(fd);
+	return strcmp(text, how) == 0 && is_below(fd, end);
 }
 
 static int
@@ -46,7 +48,7 @@ sync_real(const char *name, int fd)
 	int (*real)(int);
 
 	*(void **)(void *)&real = dlsym(RTLD_NEXT, name);
-	if (!is_bad(fd, "sync"))
+	if (!is_bad(fd, "sync", "") && !is_bad(fd, "base", "/journal.db"))
 		return real(fd);
 	errno = EIO;
 	return -1;
@@ -70,9 +72,9 @@ write_real(int fd, const void *p, size_t n, off_t at)
 	ssize_t (*real)(int, const void *, size_t, off_t);
 
 	*(void **)(void *)&real = dlsym(RTLD_NEXT, "pwrite64");
-	if (!is_bad(fd, "write") && !is_bad(fd, "full"))
+	if (!is_bad(fd, "write", "") && !is_bad(fd, "full", ""))
 		return real(fd, p, n, at);
-	errno = is_bad(fd, "full") ? ENOSPC : EIO;
+	errno = is_bad(fd, "full", "") ? ENOSPC : EIO;
 	return -1;
 }
 

@@ -50,6 +50,27 @@ def test_a_failure_is_final_and_said(house, bad, how):
     assert again.pub("a.b", {"n": 9}).meta["seq"] == head + 1
 
 
+def test_a_checkpoint_that_fails_is_final_too(house, bad):
+    """It fails beside the commits, on another thread: none of those acknowledged meanwhile is lost."""
+    bus = house.bus()
+    bus.pub("a.b", {"n": 0})
+    bad("base")
+    acked = 1
+    with pytest.raises(BusError) as e:
+        while acked < 1000:
+            bus.pub("a.b", {"n": acked, "pad": "x" * 50000})
+            acked += 1
+    assert e.value.code == "STORE_FAILED" and acked >= 50
+    bad(None)
+    assert code(bus.pub, "a.b", {"n": "refused"}) == "STORE_FAILED"
+    assert "what=checkpoint" in house.the_broker.log()
+    house.the_broker.kill9()
+    house.broker()
+    bus = house.bus()
+    assert stats(bus)["head"] == acked
+    assert bus.pub("a.b", {"n": "after"}).meta["seq"] == acked + 1
+
+
 def test_a_full_disk_is_busy_and_heals(house, bad):
     bus = house.bus()
     bus.sub("a.b", group="g", credit=10)

@@ -9,8 +9,12 @@
  * only written, some blocks and not others.  The process goes on unharmed; vfs.cut_done says it
  * happened.
  *
+ * - a gate: after vfs_gate(true) the mover's thread waits before it writes to or syncs journal.db,
+ * until vfs_gate(false).
+ *
  * Only journal.db and its WAL are looked at, one journal at a time. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -27,7 +31,8 @@ static struct {
 		_Atomic int64_t limit;
 		_Atomic unsigned syncs;
 	} fail[VFS_FILES];
-	/* Writer's thread alone, but for arming, when no write is under way. */
+	/* Under mu, but for arming, when no write is under way. */
+	pthread_mutex_t mu;
 	int shadow[VFS_FILES]; /* what is synced */
 	int live[VFS_FILES];   /* a descriptor of our own on the real file */
 	bool dirty[VFS_FILES][VFS_BLOCKS];
@@ -39,7 +44,15 @@ static struct {
 	_Atomic bool cut_done;
 	_Atomic uint64_t acked; /* the test's: what it has reaped */
 	_Atomic uint64_t acked_at_cut;
-} vfs = {.shadow = {-1, -1}, .live = {-1, -1}};
+	pthread_mutex_t gate_mu;
+	pthread_cond_t gate_moves;
+	bool gate_shut, at_gate;   /* gate_mu */
+	_Atomic unsigned by_mover; /* writes to and syncs of the database */
+} vfs = {.mu = PTHREAD_MUTEX_INITIALIZER,
+    .gate_mu = PTHREAD_MUTEX_INITIALIZER,
+    .gate_moves = PTHREAD_COND_INITIALIZER,
+    .shadow = {-1, -1},
+    .live = {-1, -1}};
 
 struct vfs_file {
 	sqlite3_file base;
@@ -178,6 +191,46 @@ vfs_cut_after(unsigned n, uint64_t seed, const char *dir)
 	vfs.countdown = n;
 }
 
+/* ---- the gate ---- */
+
+static inline void
+vfs_gate(bool shut)
+{
+	pthread_mutex_lock(&vfs.gate_mu);
+	vfs.gate_shut = shut;
+	pthread_mutex_unlock(&vfs.gate_mu);
+	pthread_cond_broadcast(&vfs.gate_moves);
+}
+
+/* Until the mover stands before it; it was asked. */
+static inline void
+vfs_gate_await(void)
+{
+	pthread_mutex_lock(&vfs.gate_mu);
+	while (!vfs.at_gate)
+		pthread_cond_wait(&vfs.gate_moves, &vfs.gate_mu);
+	pthread_mutex_unlock(&vfs.gate_mu);
+}
+
+static inline void
+vfs_pass(int kind)
+{
+	char name[16] = "";
+
+	(void)pthread_getname_np(pthread_self(), name, sizeof name);
+	if (kind != VFS_DB || strcmp(name, "journal-mover") != 0)
+		return;
+	atomic_fetch_add(&vfs.by_mover, 1);
+	pthread_mutex_lock(&vfs.gate_mu);
+	while (vfs.gate_shut) {
+		vfs.at_gate = true;
+		pthread_cond_broadcast(&vfs.gate_moves);
+		pthread_cond_wait(&vfs.gate_moves, &vfs.gate_mu);
+	}
+	vfs.at_gate = false;
+	pthread_mutex_unlock(&vfs.gate_mu);
+}
+
 /* ---- the methods of a file ---- */
 
 static inline int
@@ -203,17 +256,20 @@ vfs_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 
 	if (k == -1)
 		return vfs_real(f)->pMethods->xWrite(vfs_real(f), p, n, at);
+	vfs_pass(k);
 	rc = atomic_load(&vfs.fail[k].write);
 	limit = atomic_load(&vfs.fail[k].limit);
 	if (rc != SQLITE_OK)
 		return rc;
 	if (limit != 0 && at + n > limit)
 		return SQLITE_FULL;
+	pthread_mutex_lock(&vfs.mu);
 	rc = vfs_real(f)->pMethods->xWrite(vfs_real(f), p, n, at);
 	if (vfs.tracking) {
 		vfs_note(k, at, n);
 		vfs_tick();
 	}
+	pthread_mutex_unlock(&vfs.mu);
 	return rc;
 }
 
@@ -230,6 +286,7 @@ vfs_sync(sqlite3_file *f, int flags)
 
 	if (k == -1)
 		return vfs_real(f)->pMethods->xSync(vfs_real(f), flags);
+	vfs_pass(k);
 	atomic_fetch_add(&vfs.fail[k].syncs, 1);
 	rc = atomic_load(&vfs.fail[k].sync);
 	if (rc != SQLITE_OK)
@@ -238,9 +295,11 @@ vfs_sync(sqlite3_file *f, int flags)
 		return vfs_real(f)->pMethods->xSync(vfs_real(f), flags);
 	/* The power may go before the sync has done its work, or right after; the shadow is the
 	 * disk. */
+	pthread_mutex_lock(&vfs.mu);
 	vfs_tick();
 	vfs_synced(k);
 	vfs_tick();
+	pthread_mutex_unlock(&vfs.mu);
 	return SQLITE_OK;
 }
 

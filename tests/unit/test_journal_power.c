@@ -76,12 +76,12 @@ note_run(const char *dir)
 
 	disk_follow(dir);
 	j = kit_open(dir);
-	journal_sqlite_checkpoint_at(j, 100);
+	journal_sqlite_checkpoint_at(j, 40);
 	for (unsigned t = 0; t < TURNS; t++) {
 		if (t == TURNS / 2) {
 			journal_close(j);
 			j = kit_open(dir);
-			journal_sqlite_checkpoint_at(j, 100);
+			journal_sqlite_checkpoint_at(j, 40);
 		}
 		run_turn(j, &turns[t]);
 		disk_mark(t + 1);
@@ -233,6 +233,8 @@ main(void)
 	for (int i = 0; i <= DISK_MARK; i++)
 		printf("# %s: %u\n", disk_names[i], seen[i]);
 	CHECK(seen[DISK_WRITE] > 200 && seen[DISK_SYNC] > TURNS / 2 && seen[DISK_SYNC_DIR] > 0);
+	printf("# by the mover: %u writes\n", disk.by_mover);
+	CHECK(disk.by_mover > 50);
 	CHECK(seen[DISK_CREATE] > 2 && seen[DISK_UNLINK] > 0 && seen[DISK_MARK] == TURNS);
 	cut_everywhere(seed);
 	cut_a_copy(seed);

@@ -1,0 +1,216 @@
+/* The WAL moves into the database on a thread of its own: commits go on meanwhile, what fails there
+ * is final here, and the WAL stays within its bounds. */
+#include "broker/journal.h"
+#include "tests/unit/journal_vfs.h"
+
+#define EVERY 400     /* pages */
+#define LEN 18000u    /* 5 pages at the least, 10 at the most */
+#define ENOUGH 80u    /* records that make the mover be asked */
+#define MEANWHILE 40u /* ... and not be waited for */
+
+static char body[LEN];
+
+/* How many of `n` were stored, from `from` on, before one was not. */
+static unsigned
+fill(struct journal *j, uint64_t from, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct journal_rec r = kit_rec(from + i, "");
+		struct journal_op op = kit_put(&r, 1);
+
+		r.frame = span_of(body, sizeof body);
+		if (kit_run(j, &op) != ERR_OK)
+			return i;
+	}
+	return n;
+}
+
+static bool
+count_row(void *arg, const struct journal_row *r)
+{
+	unsigned *n = arg;
+
+	*n += r->seq == *n + 1 && r->frame.n == LEN;
+	return true;
+}
+
+static unsigned
+count(struct journal *j)
+{
+	unsigned n = 0;
+	uint64_t next = 1;
+
+	do {
+		next = journal_read(j, next, count_row, &n);
+	} while (next != 0 && next <= journal_head(j));
+	return n;
+}
+
+static int64_t
+size_of(const char *dir, const char *name)
+{
+	char *path = xasprintf("%s/%s", dir, name);
+	struct stat st;
+
+	INVARIANT(stat(path, &st) == 0);
+	free(path);
+	return st.st_size;
+}
+
+static struct journal *
+open_small(const char *dir)
+{
+	struct journal *j = kit_open(dir);
+
+	INVARIANT(j != NULL);
+	journal_sqlite_checkpoint_at(j, EVERY);
+	return j;
+}
+
+static void
+check_all(const char *dir, unsigned n)
+{
+	struct journal *j = kit_open(dir);
+
+	CHECK(j != NULL && journal_head(j) == n && count(j) == n);
+	journal_close(j);
+}
+
+/* It stands in the middle of a pass, and the writer does not care. */
+static void
+test_beside(const char *dir)
+{
+	struct journal *j = open_small(dir);
+
+	vfs_gate(true);
+	CHECK(fill(j, 1, ENOUGH) == ENOUGH);
+	vfs_gate_await();
+	CHECK(fill(j, ENOUGH + 1, MEANWHILE) == MEANWHILE && count(j) == ENOUGH + MEANWHILE);
+	vfs_gate(false);
+	CHECK(fill(j, ENOUGH + MEANWHILE + 1, 100) == 100);
+	CHECK(count(j) == ENOUGH + MEANWHILE + 100);
+	journal_close(j);
+	check_all(dir, ENOUGH + MEANWHILE + 100);
+}
+
+/* The writer waits for it in the end. */
+static void
+test_bounded(const char *dir)
+{
+	struct journal *j = open_small(dir);
+	unsigned before = atomic_load(&vfs.by_mover);
+	int64_t wal;
+
+	CHECK(fill(j, 1, 500) == 500);
+	wal = size_of(dir, "journal.db-wal");
+	printf("# WAL of %lld bytes\n", (long long)wal);
+	CHECK(wal > EVERY * 4096 && wal <= (4 * EVERY + 20) * 4120);
+	CHECK(size_of(dir, "journal.db") > 400 * (int64_t)LEN);
+	CHECK(atomic_load(&vfs.by_mover) > before + 500);
+	/* In the room it has. */
+	CHECK(
+	    fill(j, 501, 500) == 500 && size_of(dir, "journal.db-wal") <= (4 * EVERY + 20) * 4120);
+	journal_close(j);
+	check_all(dir, 1000);
+}
+
+/* Commits that were made while it failed are kept, none is made once it is known, and nothing tries
+ * to do better what it did. */
+static void
+test_fails(const char *dir, _Atomic int *what, int rc)
+{
+	struct journal *j = open_small(dir);
+	struct pollfd p = {.fd = journal_fd(j), .events = POLLIN};
+	unsigned stored = ENOUGH, syncs;
+
+	vfs_gate(true);
+	CHECK(fill(j, 1, stored) == stored);
+	vfs_gate_await();
+	CHECK(fill(j, stored + 1, MEANWHILE) == MEANWHILE);
+	stored += MEANWHILE;
+	syncs = atomic_load(&vfs.fail[VFS_DB].syncs);
+	atomic_store(what, rc);
+	vfs_gate(false);
+	/* It comes by itself, without another operation. */
+	while (!journal_failed(j))
+		INVARIANT(poll(&p, 1, KIT_WAIT_MS) == 1 && journal_reap(j) == NULL);
+	vfs_heal();
+	CHECK(fill(j, 1000, 1) == 0 && journal_head(j) == stored && count(j) == stored);
+	journal_close(j);
+	CHECK(atomic_load(&vfs.fail[VFS_DB].syncs) <= syncs + 1);
+	check_all(dir, stored);
+}
+
+/* Closed in the middle of a pass that fails then. */
+static void *
+open_later(void *arg)
+{
+	(void)arg;
+	vfs_gate(false);
+	return NULL;
+}
+
+static void
+test_fails_at_the_end(const char *dir)
+{
+	struct journal *j = open_small(dir);
+	unsigned stored = ENOUGH, syncs;
+	pthread_t t;
+
+	vfs_gate(true);
+	CHECK(fill(j, 1, stored) == stored);
+	vfs_gate_await();
+	CHECK(fill(j, stored + 1, 3) == 3);
+	syncs = atomic_load(&vfs.fail[VFS_DB].syncs);
+	atomic_store(&vfs.fail[VFS_DB].sync, SQLITE_IOERR_FSYNC);
+	INVARIANT(pthread_create(&t, NULL, open_later, NULL) == 0);
+	journal_close(j);
+	pthread_join(t, NULL);
+	vfs_heal();
+	CHECK(atomic_load(&vfs.fail[VFS_DB].syncs) == syncs + 1);
+	check_all(dir, stored + 3);
+}
+
+/* No room for what it moves: nothing is lost, and it heals. */
+static void
+test_full(const char *dir)
+{
+	struct journal *j = open_small(dir);
+	struct journal_stats st;
+
+	vfs_gate(true);
+	CHECK(fill(j, 1, ENOUGH) == ENOUGH);
+	vfs_gate_await();
+	atomic_store(&vfs.fail[VFS_DB].write, SQLITE_FULL);
+	vfs_gate(false);
+	CHECK(fill(j, ENOUGH + 1, 200) == 200 && !journal_failed(j));
+	vfs_heal();
+	CHECK(fill(j, ENOUGH + 201, 200) == 200 && !journal_failed(j));
+	journal_stats(j, &st);
+	CHECK(!st.full && count(j) == ENOUGH + 400);
+	journal_close(j);
+	check_all(dir, ENOUGH + 400);
+}
+
+int
+main(void)
+{
+	char *dir = kit_dir();
+
+	vfs_install();
+	test_beside(dir);
+	kit_empty(dir);
+	test_bounded(dir);
+	kit_empty(dir);
+	printf("# write\n");
+	test_fails(dir, &vfs.fail[VFS_DB].write, SQLITE_IOERR_WRITE);
+	kit_empty(dir);
+	printf("# sync\n");
+	test_fails(dir, &vfs.fail[VFS_DB].sync, SQLITE_IOERR_FSYNC);
+	kit_empty(dir);
+	test_fails_at_the_end(dir);
+	kit_empty(dir);
+	test_full(dir);
+	kit_rmdir(dir);
+	return check_done();
+}
