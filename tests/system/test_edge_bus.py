@@ -1,10 +1,13 @@
 """The edge with a broker and workers that bring their own endpoints."""
 import concurrent.futures
+import contextlib
 import gzip
 import json
+import os
 import re
 import select
 import socket
+import struct
 import threading
 import uuid
 
@@ -435,6 +438,62 @@ def test_many_at_once(edge):
             return r.status == 201 and r.json() == {"i": i}
         with concurrent.futures.ThreadPoolExecutor(32) as ex:
             assert all(ex.map(one, range(600)))
+
+
+def cpu_s(proc):
+    v = open(f"/proc/{proc.p.pid}/stat").read().rpartition(")")[2].split()
+    return (int(v[11]) + int(v[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def answers(s, n):
+    """n whole answers of a connection: [(status, body)]."""
+    f, got = s.makefile("rb"), []
+    for _ in range(n):
+        status, size = int(f.readline().split()[1]), 0
+        while (line := f.readline().strip()):
+            if line.lower().startswith(b"content-length:"):
+                size = int(line.split(b":")[1])
+        got.append((status, f.read(size)))
+    return got
+
+
+def test_others_are_served_while_many_wait(edge):
+    held = []
+
+    def go(bus, d):
+        while held:
+            h = held.pop()
+            bus.reply(h, "held")
+        bus.reply(d, d.body)
+    with echo(edge, echo_held=lambda bus, d: held.append(d), echo_post=go) as w:
+        routed(edge, "/echo/1")
+        with contextlib.ExitStack() as stack:
+            def ask(data):
+                s = stack.enter_context(socket.create_connection(("127.0.0.1", edge.http_port), timeout=20 * SLOW))
+                s.sendall(data)
+                return s
+            get = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            waiting = [ask(get % b"/held") for _ in range(40)]
+            # All at once, and over several runs: what is already read, what comes in pieces, what leaves in pieces.
+            for s in waiting[:20]:
+                s.sendall(get % b"/healthz")
+            head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 20000
+            pieces = ask(head)
+            big = edge.http("GET", "/big", headers={"Accept-Encoding": "gzip"})
+            assert big.status == 200 and gzip.decompress(big.body).count(b"x" * 100) == 20000
+            pieces.sendall(b"\r\n\r\n")
+            assert answers(pieces, 1)[0][0] == 200
+            reset = waiting.pop()
+            reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            reset.close()
+            wait_for(lambda: sum(d.topic == "echo.held" for d in w.seen) == 40, what="the requests")
+            before = cpu_s(edge.the_edge)
+            assert edge.http("GET", "/slow").status == 504  # a third of a second in which nothing moves
+            assert cpu_s(edge.the_edge) - before < 0.2
+            wait_for(lambda: "taxiway_http_in_flight 40" in edge.http("GET", "/metrics").body.decode(), what="39 and the asking one")
+            assert edge.http("POST", "/echo", {"go": 1}).status == 201
+            for i, s in enumerate(waiting):
+                assert [a[0] for a in answers(s, 2 if i < 20 else 1)] == ([200, 200] if i < 20 else [200])
 
 
 def test_drain_finishes_what_is_under_way(edge):
