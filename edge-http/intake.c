@@ -9,15 +9,16 @@
 
 static const struct {
 	const char *name;
-	size_t at, count; /* count 0: not counted */
+	size_t n, at, count; /* length of the name; count 0: not counted */
 } HEADERS[] = {
-#define H(name, field)                                     \
-	{                                                  \
-		name, offsetof(struct http_head, field), 0 \
+#define H(name, field)                                                       \
+	{                                                                    \
+		name, sizeof(name) - 1, offsetof(struct http_head, field), 0 \
 	}
-#define HN(name, field)                                                                       \
-	{                                                                                     \
-		name, offsetof(struct http_head, field), offsetof(struct http_head, n##field) \
+#define HN(name, field)                                                    \
+	{                                                                  \
+		name, sizeof(name) - 1, offsetof(struct http_head, field), \
+		    offsetof(struct http_head, n##field)                   \
 	}
     HN("Host", host),
     H("Origin", origin),
@@ -47,7 +48,7 @@ on_header(
 	for (size_t i = 0; i < sizeof HEADERS / sizeof HEADERS[0]; i++) {
 		char *base = (char *)h;
 
-		if (!text_is(name, HEADERS[i].name))
+		if (!text_same(name, span_of(HEADERS[i].name, HEADERS[i].n)))
 			continue;
 		*(struct span *)(void *)(base + HEADERS[i].at) = span_of(value ? value : "", n);
 		if (HEADERS[i].count)
