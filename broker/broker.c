@@ -341,9 +341,10 @@ wait_for_journal(struct broker *b)
 		if (b->jobs > 0)
 			zmq_poll(&item, 1, 100);
 	}
-	if (b->jobs > 0)
+	if (b->jobs > 0) {
 		log_warn("journal_slow", LOG_U("jobs", b->jobs),
 		    LOG_S("help", "a minute for what a start writes: is the disk well?"));
+	}
 }
 
 struct broker *
