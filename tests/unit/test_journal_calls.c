@@ -204,7 +204,7 @@ main(void)
 	calls = count_calls(dir);
 	step = every != NULL ? (unsigned)strtoul(every, NULL, 10) : calls / POINTS + 1;
 	step = step > 0 ? step : 1;
-	CHECK(calls > 300);
+	CHECK(calls > 150);
 	for (size_t f = 0; f < sizeof faults / sizeof faults[0]; f++) {
 		for (unsigned at = 1 + kit_below(&seed, step); at <= calls; at += step) {
 			kit_empty(dir);
