@@ -120,12 +120,10 @@ check_protocol(struct trigger *t, const msgpack_object *body, const struct trigg
 }
 
 static uint32_t
-check_side(const msgpack_object *plate, const char *key, struct faults *f)
+check_side(const msgpack_object *plate, const char *key, const char *pointer, struct faults *f)
 {
 	const msgpack_object *o = doc_get(plate, key);
-	char pointer[POINTER_MAX];
 
-	(void)snprintf(pointer, sizeof pointer, "/plate/%s", key);
 	if (o == NULL) {
 		faults_add(f, pointer, "is required");
 	} else if (o->type != MSGPACK_OBJECT_POSITIVE_INTEGER || o->via.u64 < 1 ||
@@ -137,27 +135,34 @@ check_side(const msgpack_object *plate, const char *key, struct faults *f)
 	return 0;
 }
 
+static void
+fault_key(const char *at, struct span key, const char *text, struct faults *f)
+{
+	char pointer[256];
+
+	(void)snprintf(pointer, sizeof pointer, "%s", at);
+	faults_push(pointer, sizeof pointer, key);
+	faults_add(f, pointer, "%s", text);
+}
+
 /* Faults for the keys of a map that are not in `known` (ends with NULL), or are there twice. */
 static void
 check_keys(const msgpack_object *map, const char *at, const char *const *known, struct faults *f)
 {
 	for (uint32_t i = 0; i < map->via.map.size; i++) {
 		struct span key = doc_span(&map->via.map.ptr[i].key);
-		char pointer[256];
 		unsigned k = 0;
 
-		(void)snprintf(pointer, sizeof pointer, "%s", at);
 		if (key.p == NULL) {
-			faults_add(f, pointer, "expected keys that are text");
+			faults_add(f, at, "expected keys that are text");
 			continue;
 		}
-		faults_push(pointer, sizeof pointer, key);
 		while (known[k] != NULL && !span_is(key, known[k]))
 			k++;
 		if (known[k] == NULL) {
-			faults_add(f, pointer, "is not a field of a trigger");
+			fault_key(at, key, "is not a field of a trigger", f);
 		} else if (doc_get(map, known[k]) != &map->via.map.ptr[i].val) {
-			faults_add(f, pointer, "is there more than once");
+			fault_key(at, key, "is there more than once", f);
 		}
 	}
 }
@@ -176,8 +181,8 @@ check_plate(struct trigger *t, const msgpack_object *body, struct faults *f)
 		return;
 	}
 	check_keys(o, "/plate", known, f);
-	t->rows = check_side(o, "rows", f);
-	t->columns = check_side(o, "columns", f);
+	t->rows = check_side(o, "rows", "/plate/rows", f);
+	t->columns = check_side(o, "columns", "/plate/columns", f);
 	if (t->rows * t->columns > TRIGGER_WELLS_MAX)
 		faults_add(f, "/plate", "expected at most %d wells", TRIGGER_WELLS_MAX);
 }
