@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """What a journal of many records costs: the same work on a small one and on a large one, and the time to be ready after
 kill -9.  Prints ratios; CPU and bytes written are those of the broker, which other load does not change much.
 
