@@ -212,6 +212,25 @@ twin_cmp(const void *va, const void *vb)
 	return a->at < b->at ? -1 : a->at > b->at;
 }
 
+struct journal_dead
+journal_dead_of(const struct journal_op *op, int64_t at_ms)
+{
+	struct journal_dead l = {
+	    .seq = op->u.dead.seq,
+	    .group = op->u.dead.group,
+	    .topic = op->u.dead.topic,
+	    .reason = op->u.dead.reason,
+	    .frame = op->u.dead.frame,
+	    .key = op->u.dead.key,
+	    .from = op->u.dead.from,
+	    .tries = op->u.dead.tries,
+	    .at_ms = at_ms,
+	};
+
+	memcpy(l.id, op->u.dead.id, sizeof l.id);
+	return l;
+}
+
 unsigned
 journal_twins(const struct journal_rec *recs, unsigned n, unsigned *leader)
 {

@@ -51,6 +51,9 @@ void journal_sqlite_checkpoint_at(struct journal *j, int pages);
  * differs from its leader's, or n when there is none. */
 unsigned journal_twins(const struct journal_rec *recs, unsigned n, unsigned *leader);
 
+/* The letter that a JOURNAL_DEAD asks for, without its number; its spans are the operation's. */
+struct journal_dead journal_dead_of(const struct journal_op *op, int64_t at_ms);
+
 /* Whether those retained still fit with what a PUT adds.  `old` is what a single record replaces;
  * in a PUT of several each counts as if its topic were new. */
 struct journal_kept {

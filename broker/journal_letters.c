@@ -59,23 +59,12 @@ static int
 add(struct journal_writer *w, struct journal_op *op)
 {
 	struct journal_db *d = &w->letters;
-	struct journal_dead l = {
-	    .seq = op->u.dead.seq,
-	    .group = op->u.dead.group,
-	    .topic = op->u.dead.topic,
-	    .reason = op->u.dead.reason,
-	    .frame = op->u.dead.frame,
-	    .key = op->u.dead.key,
-	    .from = op->u.dead.from,
-	    .tries = op->u.dead.tries,
-	    .at_ms = w->pos.at_ms,
-	};
+	struct journal_dead l = journal_dead_of(op, w->pos.at_ms);
 	int rc = next_no(w, &l.no);
 
 	if (rc != SQLITE_OK)
 		return rc;
 	op->u.dead.no = l.no;
-	memcpy(l.id, op->u.dead.id, sizeof l.id);
 	journal_db_bind_u(d, ADD, 1, l.no);
 	journal_db_bind_text(d, ADD, 2, l.group);
 	journal_db_bind_u(d, ADD, 3, l.seq);

@@ -76,19 +76,8 @@ dead(struct journal_mem *m, struct journal_op *op)
 {
 	struct journal_mem_letter *l = xcalloc(1, sizeof *l);
 
-	l->d = (struct journal_dead){
-	    .no = ++m->last_no,
-	    .seq = op->u.dead.seq,
-	    .group = op->u.dead.group,
-	    .topic = op->u.dead.topic,
-	    .reason = op->u.dead.reason,
-	    .frame = op->u.dead.frame,
-	    .key = op->u.dead.key,
-	    .from = op->u.dead.from,
-	    .tries = op->u.dead.tries,
-	    .at_ms = m->at_ms,
-	};
-	memcpy(l->d.id, op->u.dead.id, sizeof l->d.id);
+	l->d = journal_dead_of(op, m->at_ms);
+	l->d.no = ++m->last_no;
 	letter_keep(l);
 	list_push_back(&m->dead, &l->node);
 	op->u.dead.no = l->d.no;
