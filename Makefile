@@ -1,5 +1,5 @@
 # One Makefile, no recursion.  A directory is a program; every *.c in it is linked.
-#   make [BUILD=debug|release|asan|tsan|cov]   make check   make lint   make fuzz   make chaos   make bench
+#   make [BUILD=debug|release|asan|tsan|cov]   make check   make lint   make fuzz   make sim   make chaos   make bench   make install
 # A plugin is a directory below services/<service>/plugins/: its *.c are linked with everything of
 # its service but main.c, and the program is called <kind>-<name> (watcher-file, pusher-postgres).
 BUILD   ?= debug
@@ -93,7 +93,7 @@ SRC  := $(foreach d,$(DIRS),$(call src,$(d)))
 HDR  := $(foreach d,$(DIRS),$(wildcard $(d)/*.h))
 
 # services/x/plugins/name/kind.c -> kind-name
-plugname = $(firstword $(filter watcher pusher source provider ingest,$(basename $(notdir $(call src,$(1))))))-$(notdir $(1))
+plugname = $(firstword $(filter watcher pusher source provider,$(basename $(notdir $(call src,$(1))))))-$(notdir $(1))
 progname = $(if $(filter cli,$(1)),taxi,$(notdir $(1)))
 service  = $(firstword $(subst /plugins/, ,$(1)))
 BINS  := $(foreach p,$(PROGS),$(if $(call src,$(p)),$(O)/bin/$(call progname,$(p)))) \
@@ -160,7 +160,7 @@ endef
 $(foreach p,$(PROGS),$(if $(call src,$(p)),$(eval $(call prog,$(p)))))
 
 # The files of a plugin beside the one with main() are an archive too, for the unit tests.
-plugmods = $(call obj,$(filter-out %/watcher.c %/pusher.c %/source.c %/provider.c %/ingest.c,$(call src,$(1))))
+plugmods = $(call obj,$(filter-out %/watcher.c %/pusher.c %/source.c %/provider.c,$(call src,$(1))))
 define plugin
 $(if $(call plugmods,$(1)),$(O)/parts/$(call plugname,$(1)).a: $(call plugmods,$(1))
 	@mkdir -p $$(@D)

@@ -101,7 +101,7 @@ def page(rows, memory, args, bench, commands):
         "Ours ask for PACK by their prefix (proto/PROTOCOL.md, Feed) and count each envelope in it; plain XPUB sends topic and body, two frames a message.",
         "- HTTP: wrk, one thread, 64 connections. `POST /triggers` is answered once the trigger is in the journal; the database is away and is not waited for.",
         "- JetStream 2.9 has no `sync_interval`; a store in a directory with `chattr +S` makes the kernel sync each of its writes, which is what the option of later "
-        "versions does after each. A redis that is `always` syncs once for all that arrived in one turn of its loop, as our journal does.",
+        "versions does after each. A redis that is `always` syncs once for all that arrived in one turn of its loop, our journal for all that came during the commit before.",
         "- \"wanted\" is the goal of the row; rows without one are there to compare.", "",
         *notes(),
         "## Configurations", "",

@@ -1,10 +1,10 @@
 #ifndef EDGE_HTTP_REGISTRY_H
 #define EDGE_HTTP_REGISTRY_H
 /* One answer of sys.services, and what the edge makes of it: which version of each service is
- *shown, which paths have to be claimed, and the table, document and notes that follow.  Pure.
+ * shown, which paths have to be claimed, and the table, document and notes that follow.  Pure.
  *
- *	r = registry_read(body); registry_wants(r, …); registry_claimed(r, …) for each;
- *registry_build(r, …); */
+ *	r = registry_read(body); registry_wants(r, …);
+ *	registry_claimed(r, …) for each; registry_build(r, …); */
 #include "edge-http/fragment.h"
 #include "edge-http/openapi.h"
 

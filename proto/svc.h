@@ -1,15 +1,15 @@
 #ifndef PROTO_SVC_H
 #define PROTO_SVC_H
 /* main() of every process on the bus: options (flags = TAXI_* environment), logs, signals, the
- *loop, the link, ready fd, drain, and sys.ping|info|stats.<name> served for nothing.
+ * loop, the link, ready fd, drain, and sys.ping|info|stats.<name> served for nothing.
  *
  *	int main(int argc, char **argv) { return svc_main(argc, argv, &spec, &my_state); }
  *
  * Life: options -> 100 when wrong; open(); loop; on the first `up` of the link, start(); when every
  * subscription is live, a newline goes to --ready-fd.  SIGTERM: drain() once, BYE, then exit 0 when
- *nothing is in hand, no call is pending and idle() says so, or after --drain-ms; a second signal
- *exits at once.  A broker that is away is waited for (evt=waiting_for_broker), also in the middle;
- *svc_main never ends for that. One svc_main a process. */
+ * nothing is in hand, no call is pending and idle() says so, or after --drain-ms; a second signal
+ * exits at once.  A broker that is away is waited for (evt=waiting_for_broker), also in the middle;
+ * svc_main never ends for that. One svc_main a process. */
 #include "base/opt.h"
 #include "proto/worker.h"
 

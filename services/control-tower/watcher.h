@@ -5,10 +5,10 @@
  *	int main(int argc, char **argv) { return watcher_main(argc, argv, &ops, &my_state); }
  *
  * A stream is a sequence of outside events with a cursor that the broker keeps.  Triggers are
- *added, then committed together with the new cursor: the broker stores all of them and the cursor
- *in one transaction, or nothing.  A watcher that is killed at any point begins again at the cursor
- *it is handed, so it neither loses nor repeats.  A trigger's id is derived from the stream's name
- *and the trigger's position, so that even a repeat would be known. */
+ * added, then committed together with the new cursor: the broker stores all of them and the cursor
+ * in one transaction, or nothing.  A watcher that is killed at any point begins again at the cursor
+ * it is handed, so it neither loses nor repeats.  A trigger's id is derived from the stream's name
+ * and the trigger's position, so that even a repeat would be known. */
 #include "base/opt.h"
 #include "proto/faults.h"
 #include "proto/svc.h"

@@ -1,7 +1,7 @@
 #ifndef GATEWAY_BISECT_H
 #define GATEWAY_BISECT_H
 /* Finding the few bad ones in a batch that is refused as a whole: try a range, halve what is
- *refused, in order, until a refused range is one item.  Pure.
+ * refused, in order, until a refused range is one item.  Pure.
  *
  *	bisect_init(&b, n);
  *	while (bisect_next(&b, &lo, &hi))	try items [lo, hi), then

@@ -2,19 +2,20 @@
 #define GATEWAY_PUSHER_H
 /* The interface of a pusher: a process that forwards rows to one destination.  A plugin is this:
  *
- *	static const struct pusher_ops ops = {.name = "postgres", .about = "…", .open = …, .push =
- *…}; int main(int argc, char **argv) { return pusher_main(argc, argv, &ops, &my_state); }
+ *	static const struct pusher_ops ops = {.name = "postgres", .open = …, .push = …};
+ *	int main(int argc, char **argv) { return pusher_main(argc, argv, &ops, &my_state); }
  *
  * The harness does the rest: the group pusher-<destination> on rows.in, credit, batches, order per
- *key, keeping deliveries alive while they are worked on, reports for the receipts, acks, retries,
- *dead letters.
+ * key, keeping deliveries alive while they are worked on, reports for the receipts, acks, retries,
+ * dead letters.
  *
  * push() gets a batch and finishes each item, now or later, with pusher_done(); the next batch
- *comes when all are finished.  Items of one uuid come in order; one that is to be retried must not
- *be overtaken at the destination by a later one of its uuid in the same batch.  Pushing is
- *repeatable: after a crash, or a lost acknowledgement, the same rows come again with the same
- *(receipt, position from 0), and the destination must hold them once.  All of it runs in the loop's
- *thread and must not block; an item's bytes may be read by another thread until pusher_done(). */
+ * comes when all are finished.  Items of one uuid come in order; one that is to be retried must not
+ * be overtaken at the destination by a later one of its uuid in the same batch.  Pushing is
+ * repeatable: after a crash, or a lost acknowledgement, the same rows come again with the same
+ * (receipt, position from 0), and the destination must hold them once.  All of it runs in the
+ * loop's thread and must not block; an item's bytes may be read by another thread until
+ * pusher_done(). */
 #include "base/opt.h"
 #include "proto/loop.h"
 #include "services/data-gateway/rows.h"

@@ -2,12 +2,11 @@
 #define SERVICE_GATEWAY_PROVIDER_H
 /* main() of a provider plugin: one process that answers provider.<service>.<name>.<method>.
  *
- *	static const struct provider_ops ops = {.name = "fixed-rates", .service =
- *"currency_exchange", .call = …}; int main(int argc, char **argv) { return provider_main(argc,
- *argv, &ops); }
+ *	static const struct provider_ops ops = {.name = "fixed-rates", .service = …, .call = …};
+ *	int main(int argc, char **argv) { return provider_main(argc, argv, &ops); }
  *
- * Any other program that serves such a topic is a provider too (examples/).  Settings are
- *PLUGIN_<NAME>_*. */
+ * Any other program that serves such a topic is a provider too.  Settings are
+ * PLUGIN_<NAME>_*. */
 #include "proto/doc.h"
 #include "proto/svc.h"
 

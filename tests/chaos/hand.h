@@ -1,17 +1,18 @@
 #ifndef CHAOS_HAND_H
 #define CHAOS_HAND_H
 /* The processes of ours that tests/chaos kills: a publisher, a worker of a group, and a service
- *that the edge puts its POSTs to.  One program, one role a process.
+ * that the edge puts its POSTs to.  One program, one role a process.
  *
  * Each writes a ledger of its own, one line a fact, and what others may rely on is fsynced first:
  *
- *	S n                                up to n may have been sent (publisher; not fsynced)
- *	B n k                              n and the k - 1 after it are one BATCH (publisher; not
- *fsynced) O n seq key crc                    answered OK (publisher) A|N|R at seq try again text
- *will be acked, was given back, was rejected (worker)
+ *	S n             up to n may have been sent (publisher; not fsynced)
+ *	B n k           n and the k - 1 after it are one BATCH (publisher; not fsynced)
+ *	O n seq key crc answered OK (publisher)
+ *	A|N|R at seq try again text
+ *	                will be acked, was given back, was rejected (worker)
  *
  * `text` is the body of an envelope: "publisher n key padding crc", its own CRC-32 (that of zlib)
- *at the end; key "-" is none; `at` is monotonic ns. */
+ * at the end; key "-" is none; `at` is monotonic ns. */
 #include "base/buf.h"
 #include "proto/svc.h"
 

@@ -1,7 +1,7 @@
 """What must be true of a bout, told by the ledgers of those that took part and by what the journal holds at its end.
 
 No word of the broker about its own doing is believed where a ledger knows better.  `facts_of(dir)` reads the ledgers (hand.h
-says what is in them), bout.py adds what it read from the bus; `judge` returns a list of (rule, sentence).
+says what is in them), chaos.py adds what it read from the bus; `judge` returns a list of (rule, sentence).
 """
 import collections
 import copy

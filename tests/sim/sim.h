@@ -2,7 +2,7 @@
 #define SIM_H
 /* A deterministic simulation of what the broker decides: groups (broker/group*.c), requests
  * (broker/route*.c) and patterns (broker/match.c) on a simulated clock, peers and disk.  One seed
- *is one history; the same seed is the same history.
+ * is one history; the same seed is the same history.
  *
  *	owed.c   groups as the shell drives them: the journal, feeding, pages, saving, dead letters
  *	truth.c  what must be true of a group, in arrays that are searched from end to end

@@ -14,7 +14,7 @@ def bad(house):
     """Says how the disk is to fail from now on; None: not at all."""
     lib, word = house.base / "bad_disk.so", house.base / "word"
     subprocess.run([os.environ.get("CC", "gcc"), "-shared", "-fPIC", "-D_GNU_SOURCE", "-O1", "-o", lib,
-                    ROOT / "tests" / "power" / "bad_disk.c"], check=True)
+                    ROOT / "tests" / "system" / "bad_disk.c"], check=True)
     journal = house.base / "journal"
     env = {"LD_PRELOAD": lib, "BAD_DISK": word, "BAD_DISK_DIR": journal,
            "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0", "TSAN_OPTIONS": "ignore_interceptors_accesses=1"}
