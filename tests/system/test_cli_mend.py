@@ -146,6 +146,9 @@ def test_groups_are_set_paused_and_deleted(taxi, house):
     bus.sub("notes.>", group="readers", credit=1)
     out = taxi.json("groups", "set", "readers", "--tries", 3, "--ack-ms", 1000, "--max-owed", 5)
     assert (out["tries"], out["ackMs"], out["maxOwed"], out["state"]) == (3, 1000, 5, "active")
+    out = taxi.json("groups", "set", "readers", "--backoff-ms", 10, "--backoff-max-ms", 500, "--full", "busy")
+    assert (out["backoffMs"], out["backoffMaxMs"], out["full"], out["tries"]) == (10, 500, "busy", 3)
+    assert "pause or busy" in taxi("groups", "set", "readers", "--full", "maybe", code=2).stderr
     assert "paused" in taxi("groups", "set", "readers", "--paused").stdout
     assert taxi.json("groups", "set", "readers", "--running")["state"] == "active"
     assert "nothing to set" in taxi("groups", "set", "readers", code=2).stderr
