@@ -199,6 +199,8 @@ class Link:
         self.on_up(fresh)
         for c in [c for c in self.calls.values() if not c.sent]:
             self._go(c)
+        if self.out:  # the news that it is not up may have come between _send and _flush
+            self.loop.call_soon(self._flush)
 
     def _down(self):
         """What was under way may be repeated under its id, or is lost."""

@@ -12,7 +12,7 @@ import zmq.auth
 
 import taxiwire
 from bus import Bus, new_id
-from drive import SLOW, Broker, Driver, Failed, FakeBroker, wait_for
+from drive import ROOT, SLOW, Broker, Driver, Failed, FakeBroker, wait_for
 from waiting import free_port  # drive.py has found it
 
 LANGS = ("c", "python", "node")
@@ -540,6 +540,34 @@ def test_subscribed_between_two_pongs_of_one_session(fake):
     fake.mute = False
     fake.ok(fake.expect("SUB"), next=1)
     d.finish(sub)
+
+
+def test_python_sends_what_was_waiting_when_the_news_came(monkeypatch):
+    """Between what is to be sent and the turn that sends it comes word of a connection; the session turns out to be that of before."""
+    monkeypatch.syspath_prepend(str(ROOT / "clients" / "python"))
+    import taxiway_link
+    turns, sent = [], []
+
+    class Sock:
+        def send(self, frame, flags):
+            sent.append(frame)
+
+        def recv(self, flags):
+            raise zmq.Again
+
+    class Loop:
+        call_soon = turns.append
+    link = taxiway_link.Link("ipc:///nowhere/bus", ("", ""), 1 << 20)
+    link.loop, link.sock, link.on_up = Loop, Sock(), lambda fresh: None
+    link.session, link.up, link.warned = ("epoch", 1), True, False
+    link._send(b"frame")
+    link.up = False
+    turns.pop()()
+    assert sent == []
+    link._pong(("epoch", 1))
+    while turns:
+        turns.pop()()
+    assert sent == [b"frame"]
 
 
 def test_nothing_bad_is_sent(fake):
