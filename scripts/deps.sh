@@ -9,7 +9,7 @@ libcurl4-openssl-dev libyaml-dev libsodium-dev uthash-dev zlib1g-dev
 s6 postgresql-common postgresql-15 postgresql-client-15 sqitch libdbd-pg-perl tzdata'
 test='python3 python3-zmq python3-msgpack python3-pytest python3-pytest-xdist python3-psycopg2
 clang clang-tidy clang-format libclang-rt-14-dev cppcheck shellcheck
-unicode-data wrk jq sqlite3'
+unicode-data wrk jq sqlite3 groff-base zsh fish'
 
 bench='nats-server libnats-dev redis-server libhiredis-dev rabbitmq-server librabbitmq-dev
 mosquitto libmosquitto-dev nginx-light e2fsprogs'

@@ -1,4 +1,5 @@
-"""Waiting for a state, and free ports: what every kind of test here shares."""
+"""Waiting for a state, free ports, and things made once: what every kind of test here shares."""
+import fcntl
 import itertools
 import os
 import socket
@@ -40,6 +41,14 @@ def free_port():
                 continue
             return port
     raise OSError("no free port")
+
+
+def one_at_a_time(dir, make):
+    """Several processes want the same thing made: the first makes it."""
+    dir.mkdir(parents=True, exist_ok=True)
+    with open(dir / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return make()
 
 
 def free_ports(n):

@@ -24,7 +24,7 @@ from bus import beat_all, new_id
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "interop"
 sys.path.insert(0, str(ROOT / "tests"))
-from waiting import SLOW, wait_for  # noqa: E402
+from waiting import SLOW, one_at_a_time, wait_for  # noqa: E402,F401
 
 BIN = pathlib.Path(os.environ.get("TAXI_BIN", ROOT / "build" / "debug" / "bin")).resolve()
 BUILD = BIN.parent.name if BIN.parent.name in ("debug", "release", "asan", "tsan", "cov") else "debug"
@@ -41,15 +41,6 @@ def run(*cmd, **kw):
     r = subprocess.run([str(c) for c in cmd], capture_output=True, text=True, timeout=300, **kw)
     assert r.returncode == 0, f"{cmd}\n{r.stdout[-2000:]}\n{r.stderr[-4000:]}"
     return r.stdout
-
-
-def one_at_a_time(dir, make):
-    """Several pytest processes want the same thing made: the first makes it."""
-    import fcntl
-    dir.mkdir(parents=True, exist_ok=True)
-    with open(dir / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return make()
 
 
 @functools.cache

@@ -18,7 +18,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "interop")]
 from bus import Bus, beat_all  # noqa: E402
-from waiting import SLOW, free_port, meanwhile, wait_for  # noqa: E402,F401
+from waiting import SLOW, free_port, meanwhile, one_at_a_time, wait_for  # noqa: E402,F401
 
 BIN = pathlib.Path(os.environ.get("TAXI_BIN", ROOT / "build" / "debug" / "bin")).resolve()
 meanwhile.append(beat_all)
@@ -33,7 +33,7 @@ class Proc:
         self.env = {**os.environ, **{k: str(v) for k, v in (env or {}).items()}}
         self.env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0:quarantine_size_mb=4")
         self.log_path = pathlib.Path(log_dir) / f"{name}-{id(self):x}.log"
-        self.p = None
+        self.p, self.killed = None, False
 
     def spawn(self):
         """Start without waiting; ready() waits."""
@@ -42,7 +42,7 @@ class Proc:
             self.p = subprocess.Popen([self.program, *self.args, "--ready-fd", str(w)], stdout=log, stderr=log,
                                       stdin=subprocess.DEVNULL, env=self.env, pass_fds=[w])
         os.close(w)
-        self.ready_fd = r
+        self.ready_fd, self.killed = r, False
         return self
 
     def ready(self, timeout=30.0):
@@ -73,6 +73,7 @@ class Proc:
 
     def kill9(self):
         if self.p and self.p.poll() is None:
+            self.killed = True
             self.p.send_signal(signal.SIGKILL)
         if self.p:
             self.p.wait()
@@ -116,12 +117,19 @@ class Postgres:
         self._run("mkdir", "-p", self.sock)
         self._run(PGBIN / "initdb", "-D", self.data, "-U", self.user, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
                   "--no-sync")
+        self.start()
+        self.make_template()
+        self.stop()
+
+    def copy_of(self, data):
+        self._run("mkdir", "-p", self.sock)
+        subprocess.run(["cp", "-a", data, self.data], check=True)
         return self
 
     def start(self):
         log = open(self.base / "log", "ab")
         self.p = subprocess.Popen([*self.as_user, PGBIN / "postgres", "-D", self.data, "-c", "listen_addresses=",
-                                   "-c", f"unix_socket_directories={self.sock}", "-c", "shared_buffers=32MB",
+                                   "-c", f"unix_socket_directories={self.sock}", "-c", "shared_buffers=32MB", "-c", "fsync=off",
                                    "-c", "max_connections=60"], stdout=log, stderr=log, cwd="/")
         log.close()
 
@@ -164,12 +172,23 @@ class Postgres:
 
 
 @pytest.fixture(scope="session")
-def pg():
+def pg(tmp_path_factory):
+    """A cluster of each process that tests; the first makes what all of them copy."""
+    here = tmp_path_factory.getbasetemp()
+    made = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "pg"
     base = tempfile.mkdtemp(prefix="taxipg", dir="/tmp")
-    p = Postgres(base).init()
+
+    def make():
+        if not (made / "data").exists():
+            first = Postgres(tempfile.mkdtemp(prefix="taxipg", dir="/tmp"))
+            first.init()
+            shutil.move(first.data, made / "data.new")
+            (made / "data.new").rename(made / "data")
+            shutil.rmtree(first.base)
+    one_at_a_time(made, make)
+    p = Postgres(base).copy_of(made / "data")
     p.start()
     try:
-        p.make_template()
         yield p
     finally:
         p.stop()
@@ -235,10 +254,12 @@ class House:
     def close(self):
         for b in self.buses:
             b.close()
-        codes = {}
+        codes = []
         for p in reversed(self.procs):
             if p.alive():
-                codes[p.name] = p.stop()
+                codes.append((p.name, p.stop()))
+            elif p.p and p.p.returncode < 0 and not p.killed:
+                codes.append((p.name, p.p.returncode))
         return codes
 
     def check_logs(self):
@@ -270,7 +291,7 @@ def house():
         codes = h.close()
         if ok:
             h.check_logs()
-            assert all(c == 0 for c in codes.values()), f"a process did not drain cleanly: {codes}"
+            assert all(code == 0 for _, code in codes), f"a process did not drain cleanly, or died: {codes}"
         shutil.rmtree(base, ignore_errors=True)
 
 

@@ -288,7 +288,7 @@ def test_the_manual_is_well_formed(taxi, house):
     try:
         r = subprocess.run(["groff", "-man", "-ww", "-z", house.base / "taxi.1"], capture_output=True, text=True)
     except FileNotFoundError:
-        return
+        pytest.skip("no groff")
     assert r.stderr == ""
 
 
@@ -323,7 +323,7 @@ def test_other_shells_read_their_completion(taxi, house, shell):
     try:
         r = subprocess.run([shell, "-n", house.base / "completion"], capture_output=True, text=True, timeout=30 * SLOW)
     except FileNotFoundError:
-        return
+        pytest.skip(f"no {shell}")
     assert r.returncode == 0, r.stderr
 
 

@@ -32,7 +32,7 @@ class Example:
 
     def stop(self):
         self.p.terminate()
-        self.p.wait(30 * SLOW)
+        assert self.p.wait(30 * SLOW) == 0
         self.log.close()
 
 

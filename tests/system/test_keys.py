@@ -229,7 +229,8 @@ def test_routing_ids_are_no_identity(house, keys):
     denied(lambda: second.pub("a", 4), "entry b")
     names = [x["identity"] for x in local.req("sys.peers").body["peers"]]
     assert sorted(names) == ["b", "local"], "the peer of before is gone with its key"
-    assert "reason=replaced" in house.the_broker.log() or SLOW > 1
+    log = house.the_broker.log()  # what comes first: its successor, or the look whether it is still there
+    assert "reason=replaced" in log or "reason=unreachable" in log
 
 
 def raw_null_client(path, properties):
@@ -331,8 +332,8 @@ def test_a_revoked_key_is_cut_off(house, keys):
     o.sub("a", group="g")
     assert o.recv().head["again"], "what it had in hand goes to another"
     keys.allow("lab", lab[0], publish="a")
-    os.kill(house.the_broker.p.pid, signal.SIGHUP)
-    wait_for(lambda: not silent_after(b, 0.5), 20, "the key to be let in again")
+    local.req("sys.acl.reload")
+    assert keys.bus(lab).pub("a", 4).meta["seq"], "the key is let in again"
 
 
 def test_the_feed_is_for_keys_that_may_hear_everything(house, keys):

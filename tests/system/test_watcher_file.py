@@ -186,7 +186,7 @@ def test_killed_at_random_nothing_is_lost_or_repeated(house, quiet):
     rnd, n, total = random.Random(int(os.environ.get("SEED", "5"))), 0, []
     often = killed_now_and_then(inbox.watcher, lambda: rnd.choice([0.02, 0.1, 0.6]) * rnd.random())
     with often, open(inbox.dir / "log.ndjson", "a") as log:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 6
         while time.monotonic() < end:
             kind, size = rnd.randrange(3), rnd.choice([1, 1, 5, 400])
             mine = list(range(n, n + size))
