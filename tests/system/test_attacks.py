@@ -128,12 +128,14 @@ def test_a_worker_that_never_answers_what_was_cancelled(house):
         for _ in range(100):
             ids = [new_id() for _ in range(400)]
             c.send(frame("PACK", body=msgpack.packb([f for id in ids for f in (frame("REQ", f"g{i}.x", id=id), frame("CANCEL", id=id))])))
+            w.send(frame("PING"))  # it lives, and takes what it is given
             while w.poll(0):
                 w.recv()
     c.send(frame("PING"))
     verb = ""
     while verb != "PONG":
         assert c.poll(int(20000 * SLOW)), "the broker does not answer"
+        w.send(frame("PING"))
         verb = taxiwire.decode(c.recv())[1]
     assert bus.req("sys.stats").body["counters"]["ghosts"] == 65536
     w.close()

@@ -4,6 +4,7 @@ import signal
 from taxiwire import encode, pack
 
 from bus import new_id
+from conftest import free_port, wait_for
 
 
 def burst(bus, n, size=100):
@@ -23,14 +24,22 @@ def burst(bus, n, size=100):
     return ids
 
 
+def unread(port):
+    """The bytes that lie at each of its connections."""
+    rows = [line.split() for f in ("tcp", "tcp6") for line in open(f"/proc/net/{f}").readlines()[1:]]
+    return [int(r[4].split(":")[1], 16) for r in rows if r[1].endswith(f":{port:04X}") and r[3] == "01"]
+
+
 def test_one_publish_overtakes_a_flood(house):
+    house.bus_endpoint = f"tcp://127.0.0.1:{(port := free_port())}"
     house.broker()
     flooder, light = house.bus(), house.bus()
     start = light.pub("light.x", 0).meta["seq"]
     flooder.req("sys.stats")
     house.the_broker.p.send_signal(signal.SIGSTOP)  # so that all of it is there before any of it is read
     sent = burst(flooder, 8000)
-    ids = [light.start("PUB", "light.x", {}, n) for n in (1, 2)]
+    ids = [light.start("PUB", "light.x", {}, f"{n:1000}") for n in (1, 2)]
+    wait_for(lambda: min(unread(port)) > 2000, 20, "both of them to have been sent")
     house.the_broker.p.send_signal(signal.SIGCONT)
     seq, last = (light.finish(id).meta["seq"] for id in ids)
     assert seq - start < 4000 and last - start < 4000, "it waited for what the other had sent before"
