@@ -198,7 +198,7 @@ journal_schema_reader(struct journal_db *d, const char *dir)
 int
 journal_schema_mover(struct journal_db *d, const char *dir)
 {
-	int rc = open_file(d, dir, NULL, 0);
+	int rc = open_file(d, dir, journal_vfs_name(), 0);
 
 	if (rc == 0 && journal_db_exec(d, mover_setup) != SQLITE_OK)
 		return journal_schema_complain(d, dir, "set up for moving");

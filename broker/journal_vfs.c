@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ struct wal {
 	char *buf;
 	int n;       /* gathered */
 	int64_t at;  /* where it belongs */
+	bool synced; /* and nothing was written since */
 	int lost_rc; /* SQLITE_OK, or why what was gathered for lost_at on did not get there */
 	int64_t lost_at;
 	sqlite3_file *real; /* right behind */
@@ -73,6 +75,7 @@ wal_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 	struct wal *w = of(f);
 	int rc = SQLITE_OK;
 
+	w->synced = false;
 	if (at != w->at + w->n || n > GATHER_MOST - w->n)
 		rc = flush(w);
 	if (rc == SQLITE_OK && at > w->lost_at)
@@ -95,6 +98,7 @@ wal_truncate(sqlite3_file *f, sqlite3_int64 size)
 	struct wal *w = of(f);
 	int rc = flush(w);
 
+	w->synced = false;
 	return rc == SQLITE_OK ? w->real->pMethods->xTruncate(w->real, size) : rc;
 }
 
@@ -104,7 +108,11 @@ wal_sync(sqlite3_file *f, int flags)
 	struct wal *w = of(f);
 	int rc = flush(w);
 
-	return rc == SQLITE_OK ? w->real->pMethods->xSync(w->real, flags) : rc;
+	if (rc != SQLITE_OK || w->synced)
+		return rc;
+	rc = w->real->pMethods->xSync(w->real, flags);
+	w->synced = rc == SQLITE_OK;
+	return rc;
 }
 
 static int

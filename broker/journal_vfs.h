@@ -1,7 +1,10 @@
 #ifndef BROKER_JOURNAL_VFS_H
 #define BROKER_JOURNAL_VFS_H
-/* The file system under the writer's connection: SQLite's own, but what a commit writes to the WAL,
- * a header of 24 bytes and a page for each frame, is gathered and handed over in one call.
+/* The file system under the connections of the writer and the mover: SQLite's own, but what a
+ * commit writes to the WAL, a header of 24 bytes and a page for each frame, is gathered and handed
+ * over in one call; and a WAL is not synced again where this connection has added nothing to it
+ * since, as each checkpoint would: what another one added and can be seen was synced by that one's
+ * commit.
  *
  * Nobody sees the difference.  What is gathered goes out before a sync, and before anything else of
  * this connection that could see the file (a read of spilled frames, a truncation, its size).

@@ -101,6 +101,31 @@ has_frames(sqlite3_file *f, sqlite3_int64 at, unsigned n, unsigned seed)
 	return true;
 }
 
+/* What is synced is so, until something is written. */
+static void
+test_syncs_once(const char *dir)
+{
+	char *path;
+	sqlite3_file *f;
+
+	disk_follow(dir);
+	f = open_wal(dir, &path);
+	CHECK(f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) == SQLITE_OK);
+	CHECK(count_calls(0, DISK_SYNC, NULL) == 1); /* who knows what is in there */
+	CHECK(write_frames(f, 0, 3, 1) == SQLITE_OK);
+	CHECK(f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) == SQLITE_OK);
+	CHECK(f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) == SQLITE_OK);
+	CHECK(count_calls(0, DISK_SYNC, NULL) == 2);
+	CHECK(f->pMethods->xTruncate(f, HEAD + PAGE) == SQLITE_OK);
+	/* One that failed was none. */
+	disk_fail(disk.calls + 1, DISK_EIO, false);
+	CHECK(f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) != SQLITE_OK);
+	CHECK(f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) == SQLITE_OK);
+	CHECK(count_calls(0, DISK_SYNC, NULL) == 3);
+	disk_heal();
+	close_wal(f, path);
+}
+
 static void
 test_gathers(const char *dir)
 {
@@ -307,6 +332,7 @@ main(void)
 {
 	char *dir = kit_dir();
 
+	test_syncs_once(dir);
 	test_gathers(dir);
 	test_large(dir);
 	test_lost(dir, DISK_EIO, SQLITE_IOERR_WRITE);
