@@ -4,7 +4,7 @@
 
 #include "broker/journal_mover.h"
 
-#define MOST 4    /* times `every`, and the writer waits for the mover */
+#define MOST 2    /* times `every`, and the writer waits for the mover */
 #define LITTLE 16 /* a part of `every` that costs the writer as little as a commit */
 
 static int
@@ -18,6 +18,7 @@ on_commit(void *arg, sqlite3 *db, const char *name, int pages)
 	if (pages < c->pages) {
 		c->at = c->every;
 		c->again = false;
+		c->done = 0;
 	}
 	c->last = pages > c->pages ? pages - c->pages : pages;
 	c->pages = pages;
@@ -78,7 +79,8 @@ journal_checkpoint_close(struct journal_checkpoint *c)
 static void
 note(struct journal_checkpoint *c, const struct journal_moved *m)
 {
-	bool held = m->moved < c->asked; /* by a reader */
+	/* By a reader; who only begins, or is the writer, is seen for a moment. */
+	bool held = m->moved < c->asked && m->moved <= c->done;
 
 	c->done = m->moved;
 	c->moved = c->commits == c->seen && m->moved == c->pages;
@@ -119,9 +121,9 @@ journal_checkpoint_now(struct journal_checkpoint *c)
 	/* SQLite's own automatic checkpoint forgets a failed fsync of the database and tries again;
 	 * the second one may succeed without the pages of the first. */
 	rc = sqlite3_wal_checkpoint_v2(c->db, "main", SQLITE_CHECKPOINT_PASSIVE, &pages, &moved);
-	c->at = c->pages + c->every;
 	c->again = false;
 	c->moved = rc == SQLITE_OK && moved == pages;
+	c->at = c->pages + (c->moved ? c->every : c->every / 4);
 	return (rc & 0xff) == SQLITE_BUSY ? SQLITE_OK : rc;
 }
 

@@ -4,8 +4,7 @@
  * pass after the other, each with what was committed during the one before; what is left in the end
  * is short and moved by the writer between two commits, as only it can know that nothing is added
  * meanwhile.  Then the WAL starts over in the room it has.  A WAL that grows faster than the mover
- * moves it, is the writer's at four times as many pages: it waits for the mover, and moves the
- * rest.
+ * moves it, is the writer's at twice as many pages: it waits for the mover, and moves the rest.
  *
  * The writer's thread alone; functions return SQLite's result codes.  What a pass of the mover met
  * is final unless it is SQLITE_BUSY or SQLITE_FULL: a second fsync may succeed without the pages of
