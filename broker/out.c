@@ -267,9 +267,3 @@ out_free_rooms(struct broker *b)
 	while (b->nrooms > 0)
 		buf_fini(&b->rooms[--b->nrooms]);
 }
-
-bool
-out_is_idle(const struct broker *b)
-{
-	return list_empty(&b->unsent) && list_empty(&b->queued);
-}

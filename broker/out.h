@@ -16,7 +16,6 @@ void out_err_detail(
     struct broker *b, struct peer *p, const uint8_t id[16], enum err code, struct span detail);
 void out_flush(struct broker *b);                   /* end of the turn */
 void out_discard(struct broker *b, struct peer *p); /* frees what waits for it */
-void out_free_rooms(struct broker *b);               /* the end */
-bool out_is_idle(const struct broker *b);           /* nothing waits */
+void out_free_rooms(struct broker *b);              /* the end */
 
 #endif

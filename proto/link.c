@@ -576,9 +576,3 @@ link_bad_frames(const struct link *k)
 {
 	return k->bad;
 }
-
-const char *
-link_endpoint(const struct link *k)
-{
-	return k->endpoint;
-}

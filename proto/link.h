@@ -48,6 +48,5 @@ struct loop *link_loop(struct link *k);
 uint64_t link_generation(const struct link *k);
 /* Frames that came and could not be decoded. */
 uint64_t link_bad_frames(const struct link *k);
-const char *link_endpoint(const struct link *k);
 
 #endif

@@ -152,14 +152,6 @@ wire_open(enum wire_kind kind, const char *host, int port, unsigned n, const cha
 	return w;
 }
 
-void
-wire_watch(struct wire *w, int fd)
-{
-	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = NULL};
-
-	INVARIANT(epoll_ctl(w->epoll, EPOLL_CTL_ADD, fd, &ev) == 0);
-}
-
 static void
 count(struct wire *w, struct conn *c)
 {
@@ -303,9 +295,9 @@ wire_read(struct wire *w, int ms)
 
 	for (int i = 0; i < n; i++) {
 		struct conn *c = ev[i].data.ptr;
-		ssize_t got = c ? read(c->fd, bytes, sizeof bytes) : 0;
+		ssize_t got = read(c->fd, bytes, sizeof bytes);
 
-		if (c != NULL && (got == 0 || (got < 0 && errno != EAGAIN)))
+		if (got == 0 || (got < 0 && errno != EAGAIN))
 			die(1, "the server hung up");
 		if (got > 0)
 			take(w, c, bytes, (size_t)got);
@@ -317,14 +309,6 @@ unsigned
 wire_reached(const struct wire *w)
 {
 	return w->reached;
-}
-
-void
-wire_forget(struct wire *w)
-{
-	for (unsigned i = 0; i < w->n; i++)
-		w->conn[i].reached = false;
-	w->reached = 0;
 }
 
 void

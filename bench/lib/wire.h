@@ -19,13 +19,10 @@ struct wire *wire_open(
 /* Read what has come, waiting up to `ms` for the first byte.  Returns how many messages that was.
  */
 uint64_t wire_read(struct wire *w, int ms);
-/* How many of the connections have had a message since wire_forget. */
+/* How many of the connections have had a message. */
 unsigned wire_reached(const struct wire *w);
-void wire_forget(struct wire *w);
 /* Write these bytes to every connection. */
 void wire_write(struct wire *w, struct span bytes);
-/* Watch another descriptor too: wire_read returns when it can be read. */
-void wire_watch(struct wire *w, int fd);
 
 /* One connection to NATS, blocking, to publish on. */
 int wire_nats(const char *host, int port);

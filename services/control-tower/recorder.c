@@ -401,12 +401,6 @@ recorder_free(struct recorder *r)
 	free(r);
 }
 
-bool
-recorder_is_idle(const struct recorder *r)
-{
-	return r->nrunning == 0 && r->nwaiting == 0;
-}
-
 void
 recorder_drain(struct recorder *r)
 {

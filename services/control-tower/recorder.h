@@ -18,7 +18,6 @@ struct recorder_stats {
 /* Subscribes now.  `pg` and `w` outlive it. */
 struct recorder *recorder_new(struct worker *w, struct pg *pg, const struct record_kind *kind);
 void recorder_free(struct recorder *r); /* after pg_free */
-bool recorder_is_idle(const struct recorder *r);
 /* The process is about to end: what the database does not take now goes back to the broker. */
 void recorder_drain(struct recorder *r);
 struct recorder_stats recorder_stats(const struct recorder *r);

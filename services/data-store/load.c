@@ -30,7 +30,6 @@ struct load {
 	size_t chunk_n;
 	bool first; /* no chunk of this file was read yet */
 	bool cancelled;
-	uint64_t before; /* rows of the files that are through */
 	enum load_end end;
 	char why[800];
 };
@@ -116,7 +115,6 @@ file_done(struct load *x)
 
 	f->rows = x->dsv.rows;
 	f->longest = x->dsv.longest;
-	x->before += f->rows;
 	x->dsv.rows = 0;
 }
 
@@ -402,12 +400,6 @@ load_cancel(struct load *x)
 		return;
 	x->cancelled = true;
 	load_free(x);
-}
-
-uint64_t
-load_rows(const struct load *x)
-{
-	return x->before + x->dsv.rows;
 }
 
 /* Types by name, in the order of the header. */

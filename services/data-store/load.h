@@ -45,8 +45,7 @@ typedef void load_done_fn(
 
 /* All of the spec is borrowed until `done`, which runs exactly once, never from inside the call. */
 struct load *load_start(struct loop *l, const struct load_spec *s, load_done_fn *done, void *arg);
-void load_cancel(struct load *x);         /* `done` does not run; what was loaded is rolled back */
-uint64_t load_rows(const struct load *x); /* so far */
+void load_cancel(struct load *x); /* `done` does not run; what was loaded is rolled back */
 
 /* The columns a table will have: as declared, or as the header of the first file says, with the
  * types that were declared.  0, or -1 with why. */
