@@ -178,8 +178,10 @@ journal_schema_writer(struct journal_db *d, const char *dir, int mark_fd)
 {
 	int format = open_file(d, dir, journal_vfs_name(), 5000);
 
-	if (format == 0)
+	if (format == 0) {
+		journal_vfs_watch(d->db);
 		format = identify(d, dir);
+	}
 	if (format == 0 && check_new(dir, mark_fd) != 0)
 		return JOURNAL_HOPELESS;
 	return format < 0 ? format : set_up(d, dir, format);

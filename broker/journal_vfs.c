@@ -78,11 +78,10 @@ wal_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 	w->synced = false;
 	if (at != w->at + w->n || n > GATHER_MOST - w->n)
 		rc = flush(w);
-	if (rc == SQLITE_OK && at > w->lost_at)
+	if (rc == SQLITE_OK)
 		rc = w->lost_rc;
 	if (rc != SQLITE_OK)
 		return rc;
-	w->lost_rc = SQLITE_OK;
 	if (n > GATHER_MOST)
 		return w->real->pMethods->xWrite(w->real, p, n, at);
 	if (w->n == 0)
@@ -210,6 +209,23 @@ install(void)
 	shim.szOsFile = (int)sizeof(struct wal) + below->szOsFile;
 	shim.xOpen = open_file;
 	INVARIANT(sqlite3_vfs_register(&shim, 0) == SQLITE_OK);
+}
+
+/* Of all that was lost nothing is in the WAL any more. */
+static void
+on_rollback(void *arg)
+{
+	sqlite3_file *f = NULL;
+
+	if (sqlite3_file_control(arg, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f) == SQLITE_OK &&
+	    f != NULL && f->pMethods == &wal_methods)
+		of(f)->lost_rc = SQLITE_OK;
+}
+
+void
+journal_vfs_watch(sqlite3 *db)
+{
+	sqlite3_rollback_hook(db, on_rollback, db);
 }
 
 const char *

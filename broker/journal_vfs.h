@@ -12,10 +12,14 @@
  * commit after its sync: this is for connections with synchronous=FULL alone.
  *
  * An error of the gathered write is that of the call which made it go out, with the code a write
- * has.  From then on the connection is refused what builds on the lost bytes (writes behind them,
- * reads of them) until it has gone back to before them, as a rollback does. */
+ * has.  From then on the connection is refused every write, and reads of the lost bytes, until its
+ * transaction is rolled back: SQLite writes over frames of its own transaction, so a write before
+ * the lost ones does not say that they are given up. */
+#include <sqlite3.h>
 
 /* For sqlite3_open_v2; over what is the default when this is first called. */
 const char *journal_vfs_name(void);
+/* For a connection opened with it, at once. */
+void journal_vfs_watch(sqlite3 *db);
 
 #endif

@@ -198,19 +198,33 @@ test_lost(const char *dir, enum disk_fault fault, int code)
 	disk_heal();
 	CHECK(f->pMethods->xRead(f, b, HEAD, base) == code);
 	CHECK(write_frames(f, base + 3 * (HEAD + PAGE), 1, 23) == code);
+	/* Nor before it: a frame of the same transaction may be written over. */
+	CHECK(f->pMethods->xWrite(f, b, HEAD, 2 * (HEAD + PAGE)) == code);
 	/* What was there before is, and can be synced: a checkpoint makes room. */
 	CHECK(has_frames(f, 0, 5, 1) && f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) == SQLITE_OK);
-	/* As after a rollback. */
-	CHECK(write_frames(f, base, 4, 30) == SQLITE_OK);
-	CHECK(f->pMethods->xSync(f, SQLITE_SYNC_NORMAL) == SQLITE_OK);
-	CHECK(has_frames(f, base, 4, 30) && has_frames(f, 0, 5, 1));
-	/* Found by a read, and by a write that is too much. */
-	CHECK(write_frames(f, base, 2, 40) == SQLITE_OK);
+	close_wal(f, path);
+}
+
+/* The same, found by a read, or by a write that is too much. */
+static void
+test_lost_late(const char *dir, bool by_read, enum disk_fault fault, int code)
+{
+	uint8_t b[HEAD];
+	char *path;
+	sqlite3_file *f;
+
+	disk_follow(dir);
+	f = open_wal(dir, &path);
+	CHECK(write_frames(f, 0, 2, 40) == SQLITE_OK);
 	disk_fail(disk.calls + 1, fault, true);
-	CHECK(f->pMethods->xRead(f, b, HEAD, 0) == code);
-	CHECK(write_frames(f, base, 100, 40) == code);
+	if (by_read) {
+		CHECK(f->pMethods->xRead(f, b, HEAD, 0) == code);
+	} else {
+		CHECK(write_frames(f, 2 * (HEAD + PAGE), 100, 42) == code);
+	}
 	disk_heal();
-	CHECK(write_frames(f, base, 100, 40) == SQLITE_OK && has_frames(f, base, 100, 40));
+	CHECK(f->pMethods->xRead(f, b, HEAD, 0) == code);
+	CHECK(write_frames(f, 0, 1, 40) == code);
 	close_wal(f, path);
 }
 
@@ -304,6 +318,7 @@ test_full(const char *dir)
 
 	disk_follow(dir);
 	w = open_db(dir, journal_vfs_name());
+	journal_vfs_watch(w);
 	CHECK(run(w, SETUP MANY(1, 300) "PRAGMA wal_checkpoint") == SQLITE_OK);
 	for (unsigned k = 1; k <= 40; k++) {
 		bool full;
@@ -337,6 +352,10 @@ main(void)
 	test_large(dir);
 	test_lost(dir, DISK_EIO, SQLITE_IOERR_WRITE);
 	test_lost(dir, DISK_ENOSPC, SQLITE_FULL);
+	for (int by_read = 0; by_read < 2; by_read++) {
+		test_lost_late(dir, by_read != 0, DISK_EIO, SQLITE_IOERR_WRITE);
+		test_lost_late(dir, by_read != 0, DISK_ENOSPC, SQLITE_FULL);
+	}
 	kit_empty(dir);
 	test_spill(dir);
 	kit_empty(dir);
