@@ -54,6 +54,9 @@ else
 	catalogue=$root/services/service-gateway/catalogue
 fi
 as_user mkdir -p "$scan" "$logdir" "$state/conf" "$state/journal" "$state/inbox" "$state/csv" "$state/objects"
+# A copy that root put there, which the broker could not open.
+other=$(find "$state/journal" ! -user "$run_user" | head -n 1)
+[ -z "$other" ] || fail "$other does not belong to $run_user: chown -R $run_user: $state/journal"
 as_user chmod 700 "$state/journal"
 [ "$(stat -c %U:%a "$sockets")" = "$run_user:700" ] || fail "$sockets must belong to $run_user with mode 700"
 
@@ -81,7 +84,9 @@ restart_if_new() { # restart_if_new NAME PROGRAM: when the program or its settin
 	echo "$new" | as_user tee "$scan/$1/stamp" >/dev/null
 	if [ -n "$old" ] && [ "$old" != "$new" ]; then
 		say "restarting $1 (rebuilt, or other settings)"
-		as_user s6-svc -r "$scan/$1"
+		for i in "$scan/$1" "$scan/$1@"*; do # those of scale.sh too
+			[ ! -d "$i" ] || as_user s6-svc -r "$i"
+		done
 	fi
 }
 rescan() { as_user s6-svscanctl -a "$scan"; }
@@ -168,6 +173,9 @@ for n in $names; do
 	extra=
 	[ "$n" != edge-http ] || extra="--listen 127.0.0.1:$http_port"
 	write_service "$n" "$prefix/bin/$n $extra"
+	for d in "$scan/$n@"*; do
+		[ ! -d "$d" ] || write_service "$(basename "$d")" "$prefix/bin/$n --instance ${d##*@}"
+	done
 	restart_if_new "$n" "$n"
 done
 rescan

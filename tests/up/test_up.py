@@ -44,6 +44,12 @@ def check_instance(i):
 
     i.script("scale.sh", "pusher-csv-file", 3)
     assert i.pid("pusher-csv-file@3") > 0
+    scaled = {n: i.pid(n) for n in ("pusher-csv-file", "pusher-csv-file@2", "pusher-csv-file@3", "pusher-postgres")}
+    settings = i.state / "conf" / "pusher-csv-file.env"
+    settings.write_text("TAXI_LOG='info'\n")
+    i.up("--no-build")
+    wait_for(lambda: all(i.pid(n) > 0 for n in scaled), 30, "the scaled ones")
+    assert {n for n in scaled if i.pid(n) == scaled[n]} == {"pusher-postgres"}, "other settings restart each of a kind, and no other"
     i.script("scale.sh", "pusher-csv-file", 1)
     assert not (i.state / "service" / "pusher-csv-file@3").exists()
     bad = i.script("scale.sh", "nonsense", 2, check=False)
@@ -56,6 +62,13 @@ def check_instance(i):
 
     i.script("down.sh")
     assert i.script("status.sh", check=False).returncode == 3
+    if i.as_root:  # a backup that root copied there: said at once, not after a minute of a broker's attempts
+        db = i.state / "journal" / "journal.db"
+        owner = db.stat()
+        os.chown(db, 0, 0)
+        r = i.script("up.sh", "--no-build", check=False)
+        assert r.returncode == 1 and f"{db} does not belong to taxiway: chown -R taxiway:" in r.stderr, r.stderr
+        os.chown(db, owner.st_uid, owner.st_gid)
     third = i.up("--no-build")
     assert "Taxiway is up." in third.stdout
     assert i.http("GET", f"/triggers/{uuid}")[0] == 200, "state is kept over down and up"
