@@ -15,11 +15,13 @@ static const char *
 why(enum err e)
 {
 	switch ((int)e) {
-	case ERR_CONFLICT: return "there is a journal already";
+	case ERR_CONFLICT: return "there is a journal already in this directory";
 	case ERR_NOT_FOUND: return "the journal is in memory";
 	case ERR_DRAINING: return "the broker is stopping";
 	case ERR_STORE_FAILED: return "the journal failed";
-	default: return "the copy failed; the broker's log says why (evt=journal_backup_failed)";
+	default:
+		return "the copy failed: the broker must be allowed to make this directory; its "
+		       "log says more (evt=journal_backup_failed)";
 	}
 }
 

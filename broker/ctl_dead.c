@@ -149,11 +149,13 @@ bool
 ctl_dead_get(struct broker *b, const struct ctl_call *c, uint64_t no, ctl_dead_fn *fn, void *arg)
 {
 	struct one one = {no, fn, arg, false};
+	char text[64];
 
 	if (journal_dead_each(b->journal, (struct span){NULL, 0}, no - 1, first_only, &one) != 0) {
 		ctl_refuse(b, c, ERR_STORE_FAILED, "the journal cannot be read");
 	} else if (!one.found) {
-		ctl_refuse(b, c, ERR_NOT_FOUND, "no such dead letter");
+		snprintf(text, sizeof(text), "no such dead letter: %" PRIu64, no);
+		ctl_refuse(b, c, ERR_NOT_FOUND, text);
 	}
 	return one.found;
 }

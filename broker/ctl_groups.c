@@ -91,6 +91,18 @@ put_group(const struct broker *b, struct owed_group *g, struct buf *out, unsigne
 }
 
 void
+ctl_no_group(struct broker *b, const struct ctl_call *c, struct span name)
+{
+	char text[LIMIT_GROUP + 32] = "no such group";
+
+	if (groups_is_name(name)) {
+		snprintf(
+		    text, sizeof(text), "no such group: %.*s", (int)name.n, (const char *)name.p);
+	}
+	ctl_refuse(b, c, ERR_NOT_FOUND, text);
+}
+
+void
 ctl_groups(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 {
 	struct span only = doc_str(o, "group");
@@ -100,7 +112,7 @@ ctl_groups(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	for (struct owed_group *g = b->groups.all; g != NULL; g = g->hh.next)
 		n += g->core && (only.p == NULL || span_is(only, g->name)) ? 1 : 0;
 	if (only.p != NULL && n == 0) {
-		ctl_refuse(b, c, ERR_NOT_FOUND, "no such group");
+		ctl_no_group(b, c, only);
 		return;
 	}
 	buf_init(&body, CTL_BODY_MAX);
@@ -170,7 +182,7 @@ named(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 	if (name.n == 0) {
 		ctl_missing(b, c, "/group", "expected the name of a group");
 	} else if (g == NULL || g->core == NULL || g->deleting) {
-		ctl_refuse(b, c, ERR_NOT_FOUND, "no such group");
+		ctl_no_group(b, c, name);
 	}
 	return g && g->core && !g->deleting ? g : NULL;
 }

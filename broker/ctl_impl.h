@@ -25,6 +25,8 @@ ctl_fn ctl_claim, ctl_claim_forget;                         /* ctl_claim.c */
 ctl_fn ctl_backup;                                          /* ctl_backup.c */
 ctl_fn ctl_acl, ctl_acl_reload;                             /* ctl_acl.c */
 
+/* NOT_FOUND, with the name where it could be one. */
+void ctl_no_group(struct broker *b, const struct ctl_call *c, struct span name);
 /* What the journal did not do.  `what`: should it be NOT_FOUND or QUOTA. */
 void ctl_refuse_op(struct broker *b, const struct ctl_call *c, enum err code, const char *what);
 void ctl_invalid(struct broker *b, const struct ctl_call *c, struct faults *f);

@@ -189,7 +189,7 @@ ctl_replay(struct broker *b, const struct ctl_call *c, const msgpack_object *o)
 		return;
 	}
 	if (g == NULL || g->core == NULL || g->deleting) {
-		ctl_refuse(b, c, ERR_NOT_FOUND, "no such group");
+		ctl_no_group(b, c, name);
 		return;
 	}
 	y = xcalloc(1, sizeof(*y));

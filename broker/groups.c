@@ -405,12 +405,17 @@ create(struct broker *b, struct peer *p, const struct env *e, struct join *j)
 static void
 conflict(struct broker *b, struct peer *p, const struct env *e, const struct owed_group *g)
 {
+	char text[LIMIT_GROUP + LIMIT_TOPIC + 160];
 	struct buf d;
 
+	snprintf(text, sizeof(text),
+	    "the group %s exists with other settings (pattern %s, tries %" PRIu32 ", ackMs %" PRId64
+	    "); sys.groups.set (`taxi groups set`) changes them",
+	    g->name, g->set.pattern, g->set.tries, g->set.ack_ms);
 	buf_init(&d, LIMIT_HEADER);
 	mp_put_map(&d, 5);
 	mp_put_cstr(&d, "detail");
-	mp_put_cstr(&d, "the group exists with other settings; sys.groups.set changes them");
+	mp_put_cstr(&d, text);
 	mp_put_cstr(&d, "group");
 	mp_put_cstr(&d, g->name);
 	mp_put_cstr(&d, "pattern");
@@ -423,8 +428,8 @@ conflict(struct broker *b, struct peer *p, const struct env *e, const struct owe
 	buf_fini(&d);
 }
 
-static bool
-is_group_name(struct span s)
+bool
+groups_is_name(struct span s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		uint8_t c = s.p[i];
@@ -482,7 +487,7 @@ groups_sub(struct broker *b, struct peer *p, const struct env *e)
 	struct owed_group *g = groups_find(b, name);
 	struct join *j;
 
-	if (!is_group_name(name)) {
+	if (!groups_is_name(name)) {
 		out_err(b, p, e->id, ERR_INVALID, "group: expected 1 to 64 of A-Z a-z 0-9 . _ -");
 	} else if (!groups_can_be_owed(e->topic)) {
 		out_err(b, p, e->id, ERR_INVALID,

@@ -83,6 +83,7 @@ struct owed_group *groups_find(const struct broker *b, struct span name);
 
 /* A pattern of durable topics? */
 bool groups_can_be_owed(struct span pattern);
+bool groups_is_name(struct span s);
 /* `from` of a SUB: "new" (or {NULL,0}), "all", {seq} or {time} (unix ms).  False: none of them. */
 bool groups_from(struct span raw, enum journal_from *from, int64_t *arg);
 /* A SUB with `group`: answers it, at once or after the commit. */

@@ -303,7 +303,8 @@ read_operand(const char *operand, struct buf *text)
 		return 0;
 	}
 	if (operand[0] == '@' && (f = fopen(operand + 1, "rb")) == NULL) {
-		fprintf(stderr, "taxi: %s: %s; @FILE must be a file that can be read\n",
+		fprintf(stderr,
+		    "taxi: %s: %s; name a file that can be read, or - for standard input\n",
 		    operand + 1, strerror(errno));
 		return -1;
 	}

@@ -145,6 +145,8 @@ say_unreached(bool json, const char *bus, const char *why)
 		    "\"exit\":%d}\n",
 		    why ? "UNAUTHENTICATED" : "UNREACHABLE", title, bus, why ? "never" : "later",
 		    next, code);
+	} else if (why != NULL) { /* a sentence of its own */
+		fprintf(stderr, "taxi: %s: %s\n      %s\n", bus, title, next);
 	} else {
 		fprintf(stderr, "taxi: %s at %s\n      %s\n", title, bus, next);
 	}

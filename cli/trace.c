@@ -102,7 +102,7 @@ print(const struct cli_reply *r)
 				put_envelope(&t, hops, i, is_root);
 		}
 	}
-	table_print(&t, "nothing is known of it any more: retention took it, or the id is of none");
+	table_print(&t, "nothing is known of this id: no envelope has it, or retention took it");
 	if (doc_bool(&r->doc.root, "more", false))
 		fputs("taxi: there are more hops than one answer holds\n", stderr);
 }

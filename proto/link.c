@@ -356,7 +356,8 @@ refused_text(const struct sock_event *e)
 				      : "the broker asks for a key: --key and --broker-key";
 	}
 	if (strcmp(e->why, "closed_by_peer") == 0) {
-		return sock_has_key() ? "the broker ends the handshake: is --broker-key its key?"
+		return sock_has_key() ? "the broker ends the handshake: has it keys, and is "
+					"--broker-key its key?"
 				      : "the broker ends the handshake: it may ask for a key, "
 					"--key and --broker-key";
 	}

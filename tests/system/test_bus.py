@@ -142,6 +142,7 @@ def test_a_sub_that_differs_is_a_conflict(bus, house):
         with pytest.raises(BusError) as e:
             house.bus().call("SUB", pattern, {"group": "g", "credit": 1, **meta})
         assert e.value.code == "CONFLICT" and e.value.detail["tries"] == 3
+        assert "group g exists with other settings (pattern t.>, tries 3, ackMs 30000)" in str(e.value)
 
 
 def test_credit_bounds_what_is_in_flight(bus, house):

@@ -25,7 +25,7 @@ def test_one_group(taxi, house):
     text = taxi("groups", "readers").stdout
     assert "pattern" in text and "notes.>" in text
     assert taxi.json("groups", "readers")["groups"][0]["tries"] == 3
-    assert "NOT_FOUND" in taxi("groups", "nosuch", code=3).stderr
+    assert "NOT_FOUND (retry: never): no such group: nosuch" in taxi("groups", "nosuch", code=3).stderr
 
 
 def test_top_once(taxi, house):

@@ -136,7 +136,7 @@ def test_replay_refuses_what_makes_no_sense(taxi, house):
     assert "--from must be" in taxi("replay", "--group", "late", "--from", "new", code=2).stderr
     assert "--to must be" in taxi("replay", "--group", "late", "--from", 1, "--to", "all", code=2).stderr
     assert "no pattern" in taxi("replay", "--group", "late", "--from", 1, "--topic", "a..b", code=2).stderr
-    assert "NOT_FOUND" in taxi("replay", "--group", "nosuch", "--from", 1, code=3).stderr
+    assert "no such group: nosuch" in taxi("replay", "--group", "nosuch", "--from", 1, code=3).stderr
 
 
 # --- groups, policies, drain ----------------------------------------------------------------------------
