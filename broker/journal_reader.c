@@ -1,7 +1,9 @@
 #include "broker/journal_reader.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/die.h"
 #include "broker/journal_crc.h"
@@ -226,6 +228,22 @@ journal_reader_page(
 	return finish(r, PAGE, rc) == 0 ? due : 0;
 }
 
+/* A page of an index that names one row twice leaves another out. */
+static bool
+ascends(struct journal_reader *r, const char *table, struct buf *last, struct span name)
+{
+	size_t n = last->n < name.n ? last->n : name.n;
+	int order = n > 0 ? memcmp(last->p, name.p, n) : 0;
+
+	if (order > 0 || (order == 0 && last->n >= name.n && last->n > 0)) {
+		damaged(r, table, span_str("order"), 0);
+		return false;
+	}
+	buf_reset(last);
+	buf_put(last, name.p, name.n);
+	return true;
+}
+
 int
 journal_reader_retained(
     struct journal_reader *r, struct span after, uint64_t head, journal_row_fn *fn, void *arg)
@@ -233,17 +251,21 @@ journal_reader_retained(
 	size_t bytes = 0;
 	bool more = true;
 	int rc = SQLITE_DONE;
+	struct buf last;
 
+	buf_init(&last, SIZE_MAX);
 	journal_db_bind_text(&r->db, LAST, 1, after.p != NULL ? after : span_str(""));
 	while (more && bytes < JOURNAL_PAGE_BYTES &&
 	       (rc = journal_db_step(&r->db, LAST)) == SQLITE_ROW) {
 		struct journal_row row;
 
-		if (!load(r, LAST, &row) || row.seq > head)
+		if (!load(r, LAST, &row) || !ascends(r, "retained", &last, row.topic) ||
+		    row.seq > head)
 			continue;
 		more = fn(arg, &row);
 		bytes += row.topic.n + row.key.n + row.frame.n;
 	}
+	buf_fini(&last);
 	return finish(r, LAST, rc);
 }
 
@@ -316,8 +338,10 @@ int
 journal_reader_groups(struct journal_reader *r, journal_group_fn *fn, void *arg)
 {
 	bool sound = true;
+	struct buf last;
 	int rc;
 
+	buf_init(&last, SIZE_MAX);
 	while ((rc = journal_db_step(&r->db, GROUPS)) == SQLITE_ROW) {
 		struct journal_group g = {
 		    .name = journal_db_span(&r->db, GROUPS, 0),
@@ -332,12 +356,17 @@ journal_reader_groups(struct journal_reader *r, journal_group_fn *fn, void *arg)
 			sound = false;
 			continue;
 		}
+		if (!ascends(r, "groups", &last, g.name)) {
+			sound = false;
+			continue;
+		}
 		if (journal_db_u(&r->db, GROUPS, 5) != journal_names_crc(g.name, g.state)) {
 			damaged(r, "groups.state", g.name, g.next);
 			g.state = (struct span){NULL, 0};
 		}
 		fn(arg, &g);
 	}
+	buf_fini(&last);
 	return finish(r, GROUPS, rc) == 0 && sound ? 0 : -1;
 }
 
@@ -356,10 +385,13 @@ journal_reader_dead(
 	while (more && (rc = journal_db_step(&r->db, st)) == SQLITE_ROW) {
 		struct journal_dead d;
 
-		if (journal_letters_load(&r->db, st, &d)) {
-			more = fn(arg, &d);
-		} else {
+		if (!journal_letters_load(&r->db, st, &d)) {
 			damaged(r, "dead", d.group, d.no);
+		} else if (d.no <= after) {
+			damaged(r, "dead", span_str("order"), d.no);
+		} else {
+			after = d.no;
+			more = fn(arg, &d);
 		}
 	}
 	return finish(r, st, rc);
@@ -368,18 +400,21 @@ journal_reader_dead(
 static int
 pairs(struct journal_reader *r, enum st st, const char *table, journal_claim_fn *fn, void *arg)
 {
+	struct buf last;
 	int rc;
 
+	buf_init(&last, SIZE_MAX);
 	while ((rc = journal_db_step(&r->db, st)) == SQLITE_ROW) {
 		struct span name = journal_db_span(&r->db, st, 0),
 			    value = journal_db_span(&r->db, st, 1);
 
-		if (journal_db_u(&r->db, st, 2) == journal_names_crc(name, value)) {
-			fn(arg, name, value);
-		} else {
+		if (journal_db_u(&r->db, st, 2) != journal_names_crc(name, value)) {
 			damaged(r, table, name, 0);
+		} else if (ascends(r, table, &last, name)) {
+			fn(arg, name, value);
 		}
 	}
+	buf_fini(&last);
 	return finish(r, st, rc);
 }
 
