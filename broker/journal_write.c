@@ -36,6 +36,19 @@ note_lost(struct journal_writer *w)
 	mark(w);
 }
 
+/* What a killed broker wrote and did not sync counts as committed from here on: repeats are
+ * answered by it. */
+static int
+sync_wal(sqlite3 *db)
+{
+	sqlite3_file *f = NULL;
+	int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f);
+
+	if (rc == SQLITE_OK && f != NULL && f->pMethods != NULL)
+		rc = f->pMethods->xSync(f, SQLITE_SYNC_NORMAL);
+	return rc;
+}
+
 int
 journal_write_open(struct journal_writer *w, const char *dir)
 {
@@ -48,6 +61,8 @@ journal_write_open(struct journal_writer *w, const char *dir)
 	rc = journal_exec_prepare(w);
 	if (rc == SQLITE_OK)
 		rc = journal_exec_recover(w);
+	if (rc == SQLITE_OK)
+		rc = sync_wal(w->db.db);
 	if (rc == SQLITE_OK)
 		rc = journal_dedup_init(&w->dedup, w->db.db, w->pos.gen, w->pos.since_ms);
 	w->bulk = xcalloc(1, sizeof *w->bulk);
