@@ -124,6 +124,7 @@ struct broker {
 	/* feed.c */
 	uint64_t feed_n;
 	unsigned feed_readers, feed_many; /* topics asked for: one by one, as PACK */
+	bool feed_rest;                   /* what comes next belongs to the message before */
 	struct feed_run {
 		struct rec *first; /* held; NULL: nothing is gathered */
 		uint64_t n;        /* of the first */

@@ -33,28 +33,42 @@ charge(struct broker *b, zmq_msg_t *m, bool more)
 
 /* XPUB tells of the first reader of a topic and of the last that left. */
 static void
+count_reader(struct broker *b, zmq_msg_t *m)
+{
+	const uint8_t *p = zmq_msg_data(m);
+	size_t n = zmq_msg_size(m);
+	unsigned *readers = n > 1 && p[1] == MANY ? &b->feed_many : &b->feed_readers;
+
+	if (n > 0 && p[0] == 1) {
+		++*readers;
+		charge(b, m, true);
+	} else if (n > 0 && p[0] == 0 && *readers > 0) {
+		--*readers;
+		charge(b, m, false);
+	}
+}
+
+static void
 on_feed(void *arg)
 {
 	struct broker *b = arg;
 	zmq_msg_t m;
 
 	for (int i = 0; i < 256; i++) {
-		const uint8_t *p;
-		unsigned *readers;
+		bool rest = b->feed_rest;
 
 		zmq_msg_init(&m);
 		if (zmq_msg_recv(&m, zsock_resolve(b->feed), ZMQ_DONTWAIT) == -1) {
 			zmq_msg_close(&m);
 			return;
 		}
-		p = zmq_msg_data(&m);
-		readers = zmq_msg_size(&m) > 1 && p[1] == MANY ? &b->feed_many : &b->feed_readers;
-		if (zmq_msg_size(&m) > 0 && p[0] == 1) {
-			++*readers;
-			charge(b, &m, true);
-		} else if (zmq_msg_size(&m) > 0 && p[0] == 0 && *readers > 0) {
-			--*readers;
-			charge(b, &m, false);
+		b->feed_rest = zmq_msg_more(&m) != 0;
+		/* XPUB passes on what it does not know.  Of several parts it looks at the first:
+		 * the others may look like its word, and are a peer's. */
+		if (rest) {
+			b->drops[DROP_MULTIPART]++;
+		} else {
+			count_reader(b, &m);
 		}
 		zmq_msg_close(&m);
 	}

@@ -153,6 +153,23 @@ def test_garbage_on_the_feed(house):
     s.close()
 
 
+def test_parts_that_look_like_a_subscription(house):
+    """XPUB hands a message of several parts on as it came: none of them is a reader."""
+    house.broker()
+    bus = house.bus()
+    bad = zmq.Context.instance().socket(zmq.XSUB)
+    bad.linger = 0
+    bad.connect(house.feed_endpoint)
+    bad.send_multipart([b"x", b"\x01+t."])
+    bad.send_multipart([b"x", b"\x01t."])
+    wait_for(lambda: bus.req("sys.stats").body["drops"]["multipart"] == 2, 20, "the broker to have read them")
+    before = bus.req("sys.stats").body["counters"]
+    bus.pub("t.x", 1)
+    after = bus.req("sys.stats").body["counters"]
+    assert after["feedN"] > before["feedN"] and after["fed"] == before["fed"] == 0
+    bad.close()
+
+
 def test_a_worker_that_answers_garbage(house):
     """Bad frames from a worker end that request or are dropped; they do not harm the broker or the client."""
     house.broker()
