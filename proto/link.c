@@ -68,11 +68,10 @@ open_sock(struct link *k, int64_t now)
 	k->opened_ms = k->news_ms = now;
 	k->ping_at = now;
 	k->ponged = k->pings;
-	k->sock = sock_dealer(k->endpoint);
+	k->sock = sock_dealer(k->endpoint, &k->monitor);
 	if (k->sock == NULL)
 		return;
 	(void)loop_sock(k->loop, k->sock, on_readable, k);
-	k->monitor = sock_monitor(k->sock);
 	if (k->monitor)
 		(void)loop_sock(k->loop, k->monitor, on_monitor, k);
 }

@@ -265,19 +265,26 @@ sock_zap(void)
 }
 
 zsock_t *
-sock_dealer(const char *endpoint)
+sock_dealer(const char *endpoint, zsock_t **monitor)
 {
 	zsock_t *s = make(ZMQ_DEALER, HWM_DEALER_OUT, HWM_DEALER_IN);
 
 	if (s == NULL)
 		return NULL;
-	if (set_int(zsock_resolve(s), ZMQ_IMMEDIATE, 1) != 0 ||
-	    set_int(zsock_resolve(s), ZMQ_CONNECT_TIMEOUT, 5000) != 0 ||
-	    set_int(zsock_resolve(s), ZMQ_RECONNECT_IVL, 50) != 0 ||
-	    set_int(zsock_resolve(s), ZMQ_RECONNECT_IVL_MAX, 250) != 0 ||
-	    connect_to(s, endpoint) != 0)
+	if (monitor != NULL)
+		*monitor = sock_monitor(s);
+	if (set_int(zsock_resolve(s), ZMQ_IMMEDIATE, 1) == 0 &&
+	    set_int(zsock_resolve(s), ZMQ_CONNECT_TIMEOUT, 5000) == 0 &&
+	    set_int(zsock_resolve(s), ZMQ_RECONNECT_IVL, 50) == 0 &&
+	    set_int(zsock_resolve(s), ZMQ_RECONNECT_IVL_MAX, 250) == 0 &&
+	    connect_to(s, endpoint) == 0)
+		return s;
+	if (monitor != NULL) {
+		sock_destroy_pair(&s, monitor);
+	} else {
 		zsock_destroy(&s);
-	return s;
+	}
+	return NULL;
 }
 
 zsock_t *

@@ -23,8 +23,9 @@ zsock_t *sock_zap(void);
 zsock_t *sock_router(const char *const *endpoints, size_t n);
 /* XPUB for the feed (XPUB_NODROP off: the one socket that may drop). */
 zsock_t *sock_xpub(const char *endpoint);
-/* DEALER of a client or worker: ZMQ_IMMEDIATE, linger 0. */
-zsock_t *sock_dealer(const char *endpoint);
+/* DEALER of a client or worker: ZMQ_IMMEDIATE, linger 0.  *monitor (may be NULL) hears of its
+ * connection from the first moment: a refusal is told once. */
+zsock_t *sock_dealer(const char *endpoint, zsock_t **monitor);
 /* SUB for the feed, subscribed to `prefix`. */
 zsock_t *sock_sub(const char *endpoint, const char *prefix);
 

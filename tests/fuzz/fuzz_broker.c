@@ -105,7 +105,7 @@ open_rig(struct rig *r)
 	r->broker = broker_new(r->loop, journal_open_mem(), &conf);
 	INVARIANT(r->broker != NULL);
 	for (int i = 0; i < PEERS; i++) {
-		r->peer[i] = sock_dealer(endpoint);
+		r->peer[i] = sock_dealer(endpoint, NULL);
 		INVARIANT(r->peer[i] != NULL && loop_sock(r->loop, r->peer[i], on_peer, r) == 0);
 	}
 	r->again.fn = on_again;

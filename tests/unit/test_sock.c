@@ -50,7 +50,7 @@ test_ipc_path_length(void)
 	zsock_t *s;
 
 	CHECK(sock_router(too_long, 1) == NULL);
-	s = sock_dealer(too_long[0]);
+	s = sock_dealer(too_long[0], NULL);
 	CHECK(!sock_is_endpoint(too_long[0]));
 	CHECK(s == NULL);
 }
@@ -64,7 +64,7 @@ test_refusals(void)
 	char *taken;
 
 	CHECK(sock_router(nonsense, 1) == NULL);
-	CHECK(sock_dealer("tcp://no-port") == NULL);
+	CHECK(sock_dealer("tcp://no-port", NULL) == NULL);
 	CHECK(sock_xpub("tcp://127.0.0.1:99999") == NULL);
 	s = sock_router(one, 1);
 	CHECK(s != NULL);
@@ -80,7 +80,7 @@ static void
 test_nothing_waits_for_a_connection(void)
 {
 	/* Nobody listens: with ZMQ_IMMEDIATE a send says so, and nothing stale waits inside. */
-	zsock_t *s = sock_dealer("ipc://@taxi-test-sock-nobody");
+	zsock_t *s = sock_dealer("ipc://@taxi-test-sock-nobody", NULL);
 
 	CHECK(s != NULL);
 	CHECK(sock_send(s, (struct span){NULL, 0}, span_str("x")) == -1 && zmq_errno() == EAGAIN);
