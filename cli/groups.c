@@ -4,35 +4,19 @@
 
 #include "cli/ask.h"
 #include "cli/fields.h"
+#include "cli/limits.h"
 
 static struct {
-	int64_t tries, ack_ms, backoff_ms, backoff_max_ms, idle_ms, max_owed;
-	const char *full, *pattern;
+	const char *pattern;
 	bool paused, running;
-} opt = {.tries = -1,
-    .ack_ms = -1,
-    .backoff_ms = -1,
-    .backoff_max_ms = -1,
-    .idle_ms = -1,
-    .max_owed = -1};
+} opt;
 static bool yes;
 
 static const struct opt set_rows[] = {
     {"paused", OPT_BOOL, &opt.paused, "false", 0, 0, 0,
 	"hand nothing over any more; retention may then take what it is owed"},
     {"running", OPT_BOOL, &opt.running, "false", 0, 0, 0, "go on after a pause"},
-    {"tries", OPT_INT, &opt.tries, NULL, 1, 1000, 0, "deliveries before a dead letter"},
-    {"ack-ms", OPT_INT, &opt.ack_ms, NULL, 1, 86400000, 0,
-	"how long a worker may take before it is delivered again"},
-    {"backoff-ms", OPT_INT, &opt.backoff_ms, NULL, 1, 86400000, 0,
-	"pause before the second delivery; before each further one three times as long"},
-    {"backoff-max-ms", OPT_INT, &opt.backoff_max_ms, NULL, 1, 86400000, 0, "the longest pause"},
-    {"idle-ms", OPT_INT, &opt.idle_ms, NULL, 0, INT64_MAX, 0,
-	"without workers for so long it is paused; 0 is never"},
-    {"max-owed", OPT_INT, &opt.max_owed, NULL, 0, INT64_MAX, 0,
-	"owed more than so many it is full; 0 is no limit"},
-    {"full", OPT_STR, &opt.full, "", 0, 0, 0,
-	"a full group is paused and loses (pause), or its publishers get BUSY (busy)"},
+    LIMITS_ROWS,
     {"pattern", OPT_STR, &opt.pattern, "", 0, 0, 0, "what it gets from now on"},
 };
 static const struct opt delete_rows[] = {
@@ -91,22 +75,16 @@ static int
 run_set(struct cli *c, int argc, char **argv)
 {
 	struct map m;
+	int code;
 
 	(void)argc;
 	if (opt.paused && opt.running)
 		return cli_usage(c, "--paused or --running, not both");
-	if (opt.full[0] && strcmp(opt.full, "pause") != 0 && strcmp(opt.full, "busy") != 0)
-		return cli_usage(c, "--full must be pause or busy, not '%s'", opt.full);
+	if ((code = limits_check(c)) != 0)
+		return code;
 	map_init(&m);
 	map_str(&m, "group", argv[0]);
-	map_given(&m, "tries", opt.tries);
-	map_given(&m, "ackMs", opt.ack_ms);
-	map_given(&m, "backoffMs", opt.backoff_ms);
-	map_given(&m, "backoffMaxMs", opt.backoff_max_ms);
-	map_given(&m, "idleMs", opt.idle_ms);
-	map_given(&m, "maxOwed", opt.max_owed);
-	if (opt.full[0])
-		map_str(&m, "full", opt.full);
+	limits_put(&m);
 	if (opt.paused || opt.running)
 		map_bool(&m, "paused", opt.paused);
 	if (opt.pattern[0])

@@ -3,31 +3,11 @@
 
 #include "cli/ask.h"
 #include "cli/fields.h"
+#include "cli/limits.h"
 #include "proto/topic.h"
 
-static struct {
-	int64_t tries, ack_ms, backoff_ms, backoff_max_ms, idle_ms, max_owed;
-	const char *full;
-} opt = {.tries = -1,
-    .ack_ms = -1,
-    .backoff_ms = -1,
-    .backoff_max_ms = -1,
-    .idle_ms = -1,
-    .max_owed = -1};
-
 static const struct opt rows[] = {
-    {"tries", OPT_INT, &opt.tries, NULL, 1, 1000, 0, "deliveries before a dead letter"},
-    {"ack-ms", OPT_INT, &opt.ack_ms, NULL, 1, 86400000, 0,
-	"how long a worker may take before it is delivered again"},
-    {"backoff-ms", OPT_INT, &opt.backoff_ms, NULL, 1, 86400000, 0,
-	"pause before the second delivery; before each further one three times as long"},
-    {"backoff-max-ms", OPT_INT, &opt.backoff_max_ms, NULL, 1, 86400000, 0, "the longest pause"},
-    {"idle-ms", OPT_INT, &opt.idle_ms, NULL, 0, INT64_MAX, 0,
-	"without workers for so long a group is paused; 0 is never"},
-    {"max-owed", OPT_INT, &opt.max_owed, NULL, 0, INT64_MAX, 0,
-	"owed more than so many a group is full; 0 is no limit"},
-    {"full", OPT_STR, &opt.full, "", 0, 0, 0,
-	"a full group is paused and loses (pause), or its publishers get BUSY (busy)"},
+    LIMITS_ROWS,
 };
 
 static void
@@ -81,22 +61,16 @@ static int
 run_set(struct cli *c, int argc, char **argv)
 {
 	struct map m;
+	int code;
 
 	(void)argc;
 	if (!topic_is_pattern(span_str(argv[0])))
 		return cli_usage(c, "'%s' is no pattern (`taxi help topics`)", argv[0]);
-	if (opt.full[0] && strcmp(opt.full, "pause") != 0 && strcmp(opt.full, "busy") != 0)
-		return cli_usage(c, "--full must be pause or busy, not '%s'", opt.full);
+	if ((code = limits_check(c)) != 0)
+		return code;
 	map_init(&m);
 	map_str(&m, "pattern", argv[0]);
-	map_given(&m, "tries", opt.tries);
-	map_given(&m, "ackMs", opt.ack_ms);
-	map_given(&m, "backoffMs", opt.backoff_ms);
-	map_given(&m, "backoffMaxMs", opt.backoff_max_ms);
-	map_given(&m, "idleMs", opt.idle_ms);
-	map_given(&m, "maxOwed", opt.max_owed);
-	if (opt.full[0])
-		map_str(&m, "full", opt.full);
+	limits_put(&m);
 	if (m.n == 1) {
 		map_fini(&m);
 		return cli_usage(c, "nothing to set: say what, as --tries 5");
