@@ -12,29 +12,6 @@ count_row(void *arg, const struct journal_row *r)
 	return true;
 }
 
-static unsigned
-count(struct journal *j)
-{
-	unsigned n = 0;
-	uint64_t next = 1;
-
-	do {
-		next = journal_read(j, next, count_row, &n);
-	} while (next != 0 && next <= journal_head(j));
-	return n;
-}
-
-static int64_t
-wal_size(const char *dir)
-{
-	char *path = xasprintf("%s/journal.db-wal", dir);
-	struct stat st;
-
-	INVARIANT(stat(path, &st) == 0);
-	free(path);
-	return st.st_size;
-}
-
 static void
 test_full(const char *dir)
 {
@@ -50,7 +27,7 @@ test_full(const char *dir)
 	CHECK(kit_put1(j, 1, "one", NULL) == ERR_OK);
 	CHECK(kit_put1(j, 10, "ten", NULL) == ERR_OK);
 	/* Room for a few pages in the WAL, not for the body. */
-	atomic_store(&vfs.fail[VFS_WAL].limit, wal_size(dir) + 60000);
+	atomic_store(&vfs.fail[VFS_WAL].limit, kit_size(dir, "journal.db-wal") + 60000);
 	r.frame = span_of(body, sizeof body);
 	journal_submit(j, &put2);
 	journal_submit(j, &put);
@@ -61,26 +38,26 @@ test_full(const char *dir)
 	CHECK(kit_reap(j) == &put && put.err == ERR_BUSY);
 	CHECK(kit_reap(j) == &group && group.err == ERR_BUSY);
 	CHECK(kit_reap(j) == &trim && trim.err == ERR_OK && trim.u.trim.deleted == 1);
-	CHECK(journal_head(j) == 2 && journal_first(j) == 2 && count(j) == 1);
+	CHECK(journal_head(j) == 2 && journal_first(j) == 2 && kit_count(j, count_row) == 1);
 	CHECK(!journal_failed(j));
 	/* Nothing at all. */
 	atomic_store(&vfs.fail[VFS_WAL].write, SQLITE_FULL);
 	CHECK(kit_put1(j, 4, "four", NULL) == ERR_BUSY && kit_trim(j, 3, NULL) == ERR_BUSY);
 	journal_stats(j, &st);
 	CHECK(st.full);
-	CHECK(journal_head(j) == 2 && journal_first(j) == 2 && count(j) == 1);
+	CHECK(journal_head(j) == 2 && journal_first(j) == 2 && kit_count(j, count_row) == 1);
 	/* Healed: what was refused was not kept, not even its id. */
 	vfs_heal();
 	CHECK(kit_run(j, &put) == ERR_OK && r.seq == 3 && !r.repeat);
 	CHECK(kit_put1(j, 4, "quatre", &out) == ERR_OK && out.seq == 4 && !out.repeat);
 	CHECK(kit_run(j, &group) == ERR_OK && group.u.group.next == 5);
 	CHECK(kit_put1(j, 1, "one", &out) == ERR_OK && out.repeat && out.seq == 1);
-	CHECK(count(j) == 3);
+	CHECK(kit_count(j, count_row) == 3);
 	journal_stats(j, &st);
 	CHECK(!st.full);
 	journal_close(j);
 	j = kit_open(dir);
-	CHECK(journal_head(j) == 4 && count(j) == 3);
+	CHECK(journal_head(j) == 4 && kit_count(j, count_row) == 3);
 	journal_close(j);
 }
 
@@ -126,7 +103,7 @@ test_broken(const char *dir, _Atomic int *what, int rc)
 	CHECK(kit_put1(j, 3, "three", NULL) == ERR_STORE_FAILED);
 	CHECK(kit_put1(j, 1, "one", NULL) == ERR_STORE_FAILED);
 	CHECK(kit_trim(j, 2, NULL) == ERR_STORE_FAILED);
-	CHECK(journal_head(j) == 1 && count(j) == 1);
+	CHECK(journal_head(j) == 1 && kit_count(j, count_row) == 1);
 	journal_close(j);
 	for (int k = 0; k < VFS_FILES; k++)
 		CHECK(syncs[k] == atomic_load(&vfs.fail[k].syncs));
@@ -175,7 +152,7 @@ test_checkpoint_broken(const char *dir)
 	journal_close(j);
 	/* The WAL was kept, so all is there although the database's pages may not be. */
 	j = kit_open(dir);
-	CHECK(journal_head(j) == head && count(j) == head);
+	CHECK(journal_head(j) == head && kit_count(j, count_row) == head);
 	CHECK(fill(j, 1000, 100) == ERR_OK && journal_head(j) == head + 100);
 	journal_close(j);
 }
@@ -188,10 +165,11 @@ test_checkpoint_full(const char *dir)
 	atomic_store(&vfs.fail[VFS_DB].write, SQLITE_FULL);
 	CHECK(fill(j, 1, 600) == ERR_OK && !journal_failed(j));
 	vfs_heal();
-	CHECK(fill(j, 601, 100) == ERR_OK && journal_head(j) == 700 && count(j) == 700);
+	CHECK(fill(j, 601, 100) == ERR_OK && journal_head(j) == 700 &&
+	      kit_count(j, count_row) == 700);
 	journal_close(j);
 	j = kit_open(dir);
-	CHECK(journal_head(j) == 700 && count(j) == 700);
+	CHECK(journal_head(j) == 700 && kit_count(j, count_row) == 700);
 	journal_close(j);
 }
 

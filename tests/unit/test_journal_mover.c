@@ -34,29 +34,6 @@ count_row(void *arg, const struct journal_row *r)
 	return true;
 }
 
-static unsigned
-count(struct journal *j)
-{
-	unsigned n = 0;
-	uint64_t next = 1;
-
-	do {
-		next = journal_read(j, next, count_row, &n);
-	} while (next != 0 && next <= journal_head(j));
-	return n;
-}
-
-static int64_t
-size_of(const char *dir, const char *name)
-{
-	char *path = xasprintf("%s/%s", dir, name);
-	struct stat st;
-
-	INVARIANT(stat(path, &st) == 0);
-	free(path);
-	return st.st_size;
-}
-
 static struct journal *
 open_small(const char *dir)
 {
@@ -73,7 +50,7 @@ start_pass(struct journal *j, const char *dir)
 {
 	vfs_gate(true);
 	CHECK(fill(j, 1, ENOUGH) == ENOUGH);
-	INVARIANT(size_of(dir, "journal.db-wal") > EVERY * 4120);
+	INVARIANT(kit_size(dir, "journal.db-wal") > EVERY * 4120);
 	vfs_gate_await();
 }
 
@@ -82,7 +59,7 @@ check_all(const char *dir, unsigned n)
 {
 	struct journal *j = kit_open(dir);
 
-	CHECK(j != NULL && journal_head(j) == n && count(j) == n);
+	CHECK(j != NULL && journal_head(j) == n && kit_count(j, count_row) == n);
 	journal_close(j);
 }
 
@@ -93,10 +70,11 @@ test_beside(const char *dir)
 	struct journal *j = open_small(dir);
 
 	start_pass(j, dir);
-	CHECK(fill(j, ENOUGH + 1, MEANWHILE) == MEANWHILE && count(j) == ENOUGH + MEANWHILE);
+	CHECK(fill(j, ENOUGH + 1, MEANWHILE) == MEANWHILE &&
+	      kit_count(j, count_row) == ENOUGH + MEANWHILE);
 	vfs_gate(false);
 	CHECK(fill(j, ENOUGH + MEANWHILE + 1, 100) == 100);
-	CHECK(count(j) == ENOUGH + MEANWHILE + 100);
+	CHECK(kit_count(j, count_row) == ENOUGH + MEANWHILE + 100);
 	journal_close(j);
 	check_all(dir, ENOUGH + MEANWHILE + 100);
 }
@@ -110,14 +88,14 @@ test_bounded(const char *dir)
 	int64_t wal;
 
 	CHECK(fill(j, 1, 500) == 500);
-	wal = size_of(dir, "journal.db-wal");
+	wal = kit_size(dir, "journal.db-wal");
 	printf("# WAL of %lld bytes\n", (long long)wal);
 	CHECK(wal > EVERY * 4096 && wal <= (2 * EVERY + 20) * 4120);
-	CHECK(size_of(dir, "journal.db") > 400 * (int64_t)LEN);
+	CHECK(kit_size(dir, "journal.db") > 400 * (int64_t)LEN);
 	CHECK(atomic_load(&vfs.by_mover) > before + 500);
 	/* In the room it has. */
 	CHECK(
-	    fill(j, 501, 500) == 500 && size_of(dir, "journal.db-wal") <= (2 * EVERY + 20) * 4120);
+	    fill(j, 501, 500) == 500 && kit_size(dir, "journal.db-wal") <= (2 * EVERY + 20) * 4120);
 	journal_close(j);
 	check_all(dir, 1000);
 }
@@ -141,7 +119,8 @@ test_fails(const char *dir, _Atomic int *what, int rc)
 	while (!journal_failed(j))
 		INVARIANT(poll(&p, 1, KIT_WAIT_MS) == 1 && journal_reap(j) == NULL);
 	vfs_heal();
-	CHECK(fill(j, 1000, 1) == 0 && journal_head(j) == stored && count(j) == stored);
+	CHECK(fill(j, 1000, 1) == 0 && journal_head(j) == stored &&
+	      kit_count(j, count_row) == stored);
 	journal_close(j);
 	CHECK(atomic_load(&vfs.fail[VFS_DB].syncs) <= syncs + 1);
 	check_all(dir, stored);
@@ -189,7 +168,7 @@ test_full(const char *dir)
 	vfs_heal();
 	CHECK(fill(j, ENOUGH + 201, 200) == 200 && !journal_failed(j));
 	journal_stats(j, &st);
-	CHECK(!st.full && count(j) == ENOUGH + 400);
+	CHECK(!st.full && kit_count(j, count_row) == ENOUGH + 400);
 	journal_close(j);
 	check_all(dir, ENOUGH + 400);
 }

@@ -44,18 +44,6 @@ count_row(void *arg, const struct journal_row *r)
 	return true;
 }
 
-static unsigned
-count(struct journal *j)
-{
-	unsigned n = 0;
-	uint64_t next = 1;
-
-	do {
-		next = journal_read(j, next, count_row, &n);
-	} while (next != 0 && next <= journal_head(j));
-	return n;
-}
-
 /* Puts until one is refused; how many were stored. */
 static unsigned
 fill(struct journal *j, uint64_t from, unsigned max)
@@ -81,7 +69,7 @@ test_fill_up(const char *dir)
 	stored = fill(j, 1, 10000);
 	printf("# %u records fit\n", stored);
 	CHECK(stored > 500 && stored < 10000);
-	CHECK(journal_head(j) == stored && count(j) == stored);
+	CHECK(journal_head(j) == stored && kit_count(j, count_row) == stored);
 	/* Full: nothing new, but acks and deletions. */
 	for (unsigned i = 0; i < 50; i++)
 		(void)put(j, 20000 + i, NULL);
@@ -97,10 +85,10 @@ test_fill_up(const char *dir)
 	CHECK(out.seq > stored && !out.repeat);
 	CHECK(fill(j, 60000, 300) == 300);
 	CHECK(put(j, 1, &out) == ERR_OK && out.repeat && out.seq == 1);
-	stored = count(j);
+	stored = kit_count(j, count_row);
 	journal_close(j);
 	j = kit_open(dir);
-	CHECK(j != NULL && count(j) == stored);
+	CHECK(j != NULL && kit_count(j, count_row) == stored);
 	CHECK(put(j, 70000, &out) == ERR_OK && out.seq == journal_head(j));
 	journal_close(j);
 }
@@ -117,7 +105,7 @@ test_start_full(const char *dir)
 	j = kit_open(dir);
 	if (!CHECK(j != NULL))
 		return;
-	CHECK(journal_head(j) == stored && count(j) == stored);
+	CHECK(journal_head(j) == stored && kit_count(j, count_row) == stored);
 	while (journal_first(j) <= stored && tries++ < 100)
 		(void)kit_trim(j, stored + 1, NULL);
 	CHECK(journal_first(j) == stored + 1);
@@ -146,7 +134,8 @@ test_other(const char *dir)
 	stored = fill(j, 1, 10000);
 	CHECK(stored < 1000 && !journal_failed(j) && journal_head(j) == stored);
 	CHECK(unlink(path) == 0);
-	CHECK(put(j, 50000, &out) == ERR_OK && out.seq == stored + 1 && count(j) == stored + 1);
+	CHECK(put(j, 50000, &out) == ERR_OK && out.seq == stored + 1 &&
+	      kit_count(j, count_row) == stored + 1);
 	journal_close(j);
 	free(path);
 }
