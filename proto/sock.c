@@ -267,7 +267,7 @@ sock_zap(void)
 zsock_t *
 sock_dealer(const char *endpoint, zsock_t **monitor)
 {
-	zsock_t *s = make(ZMQ_DEALER, HWM_DEALER_OUT, HWM_DEALER_IN);
+	zsock_t *s = make(ZMQ_DEALER, HWM_DEALER_OUT, HWM_DEALER_IN), *none = NULL;
 
 	if (s == NULL)
 		return NULL;
@@ -279,11 +279,7 @@ sock_dealer(const char *endpoint, zsock_t **monitor)
 	    set_int(zsock_resolve(s), ZMQ_RECONNECT_IVL_MAX, 250) == 0 &&
 	    connect_to(s, endpoint) == 0)
 		return s;
-	if (monitor != NULL) {
-		sock_destroy_pair(&s, monitor);
-	} else {
-		zsock_destroy(&s);
-	}
+	sock_destroy_pair(&s, monitor != NULL ? monitor : &none);
 	return NULL;
 }
 
